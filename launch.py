@@ -1,0 +1,43 @@
+"""The one entrypoint: compose the config, refuse what is wrong with it, hand it to the runner.
+
+Everything that is slow to import (torch, wandb) is imported further down, once it is needed.
+"""
+
+import secrets
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+
+from mllmrec.compose import check
+from mllmrec.errors import Refusal
+
+CONF = Path(__file__).parent / "conf"
+RUN = secrets.token_hex(3)  # so that two runs that begin in one second do not share a folder
+OmegaConf.register_new_resolver("run", lambda: RUN, replace=True)
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def job(config: DictConfig) -> None:
+    """One job; Hydra calls it once, or once for each point of a grid."""
+    from mllmrec.runner import launch
+
+    try:
+        launch(config, HydraConfig.get())
+    except Refusal as refusal:  # Hydra prints this kind without a traceback and exits with 1
+        raise CompactHydraException(f"mllmrec: {refusal}") from refusal
+
+
+def main() -> None:
+    try:
+        check(sys.argv[1:], CONF)
+    except Refusal as refusal:
+        sys.exit(f"mllmrec: {refusal}")
+    job()
+
+
+if __name__ == "__main__":
+    main()

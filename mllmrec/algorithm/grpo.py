@@ -1,0 +1,38 @@
+"""Group relative policy optimisation (arXiv 2402.03300) and the losses that TRL has of it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mllmrec.algorithm.base import Algorithm
+
+Unit = Annotated[float, Field(gt=0, le=1)]
+
+
+class Grpo(Algorithm):
+    """A_i = (R_i − mean R) / (std R + 1e-4) within the group of one prompt's rollouts.
+
+    The loss is −min(r A, clip(r, 1 − epsilon, 1 + epsilon_high) A) + β·k3, averaged as
+    ``loss_type`` says: ``grpo`` by sequence, ``dapo`` by token over the batch, ``dr_grpo`` by a
+    constant. Rollouts are sampled at ``temperature`` and ``top_p``.
+    """
+
+    loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
+    scale_rewards: Literal["group", "batch", "none"]
+    epsilon: Unit
+    epsilon_high: Unit
+    temperature: Annotated[float, Field(gt=0)]
+    top_p: Unit
+
+    def trainer_args(self) -> dict[str, Any]:
+        return {
+            "loss_type": self.loss_type,
+            "scale_rewards": self.scale_rewards,
+            "epsilon": self.epsilon,
+            "epsilon_high": self.epsilon_high,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": 0,
+            # the published stack's KL term; TRL's newer default multiplies it by the ratio
+            "use_bias_correction_kl": False,
+        }

@@ -1,0 +1,87 @@
+"""Load models, tokenizers and adapters: safetensors only, no code from outside."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mllmrec.backbone.base import Backbone
+from mllmrec.errors import Refusal
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def dtype_of(backbone: Backbone) -> torch.dtype:
+    """The type of the weights in memory; ``auto`` follows the device."""
+    if backbone.dtype == "auto":
+        return torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    return DTYPES[backbone.dtype]
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a model's folder, padding on the left as generation needs.
+
+    Raises:
+        Refusal: there is none, or it has no chat template.
+    """
+    do = "type backbone.path=DIR with a folder that holds tokenizer.json and a chat template"
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refusal(
+            f"{folder}: its tokenizer cannot be loaded ({first_line(error)})",
+            allowed="a folder as transformers' save_pretrained writes it",
+            do=do,
+        ) from error
+    if not tokenizer.chat_template:
+        raise Refusal(
+            f"{folder}: its tokenizer has no chat template",
+            allowed="an instruction-tuned model, whose tokenizer carries one",
+            do=do,
+        )
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def load_model(folder: Path, backbone: Backbone) -> "PreTrainedModel":
+    """The causal language model of a folder, in the backbone's type, on the device.
+
+    Raises:
+        Refusal: its config or weights cannot be loaded.
+    """
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype_of(backbone),
+            attn_implementation=backbone.attn_implementation,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise Refusal(
+            f"{folder}: the model cannot be loaded ({first_line(error)})",
+            allowed="config.json and whole *.safetensors of a causal model of transformers",
+            do="type backbone.path=DIR with a whole folder",
+        ) from error
+    except Exception as error:  # safetensors raises a kind of its own
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise Refusal(
+            f"{folder}: its weights are damaged ({first_line(error)})",
+            allowed="whole *.safetensors files",
+            do="copy or download the folder again",
+        ) from error
+    return model.to(device())
+
+
+def first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

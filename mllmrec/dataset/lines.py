@@ -1,0 +1,121 @@
+"""Text files as columns of lines, and rows that cannot be read told by file, line and field."""
+
+import codecs
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+from pydantic import AfterValidator
+
+from mllmrec.errors import Refusal
+
+log = logging.getLogger(__name__)
+SHOWN = 5  # bad rows told one by one, in the log and in the refusal
+
+
+def known(encoding: str) -> str:
+    """The encoding itself; ValueError where Python knows none of this name."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        raise ValueError(f"no encoding {encoding!r}; such as utf-8, latin-1, cp1252") from error
+    return encoding
+
+
+Encoding = Annotated[str, AfterValidator(known)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What makes a row bad: a condition over its columns, and the field that is to blame."""
+
+    bad: pl.Expr
+    field: str
+    why: str
+    value: pl.Expr
+
+
+@dataclass(kw_only=True)
+class BadRows:
+    """Counts the bad rows of one dataset over all its files against ``dataset.max_bad_rows``."""
+
+    limit: int
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def sift(self, rows: pl.DataFrame, file: Path, rules: Sequence[Rule]) -> pl.DataFrame:
+        """The rows that no rule calls bad; ``rows`` has a column ``line`` (from 1).
+
+        The first rule that applies names the fault, and lines count once however many of
+        their rows are bad. Raises Refusal when there are more bad lines than the limit.
+        """
+        told = pl.coalesce(pl.when(rule.bad).then(_told(rule)) for rule in rules)
+        judged = rows.with_columns(told.alias("told"))
+        bad = judged.filter(pl.col("told").is_not_null()).unique(
+            "line", keep="first", maintain_order=True
+        )
+        if bad.is_empty():
+            return rows
+        self.count += bad.height
+        listed = bad.head(SHOWN - len(self.first)).select(
+            pl.format("{}, line {}: {}", pl.lit(str(file)), "line", "told")
+        )
+        self.first += listed.to_series().to_list()
+        if self.count > self.limit:
+            raise self.refusal()
+        return rows.join(bad.select("line"), on="line", how="anti", maintain_order="left")
+
+    def refusal(self) -> Refusal:
+        more = f" · and {self.count - len(self.first)} more" * (self.count > len(self.first))
+        return Refusal(
+            "; ".join(self.first) + more,
+            allowed=f"at most {self.limit} bad rows (dataset.max_bad_rows); there are {self.count}",
+            do=f"mend the file, or drop and count them: dataset.max_bad_rows={self.count}",
+        )
+
+    def report(self) -> None:
+        """Log how many bad rows were dropped, and the first of them."""
+        if self.count:
+            log.warning("dropped %d bad rows: %s", self.count, "; ".join(self.first))
+
+
+def _told(rule: Rule) -> pl.Expr:
+    return pl.format(
+        "field {}, value '{}': {}", pl.lit(rule.field), rule.value.fill_null(""), pl.lit(rule.why)
+    )
+
+
+def read_lines(file: Path, encoding: str) -> pl.DataFrame:
+    """A file's lines: ``line`` (from 1) and ``raw``, without line ends and blank lines at its end.
+
+    Raises Refusal, with line and byte, where the bytes are not text in this encoding.
+    """
+    data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+    try:
+        lines = data.decode(encoding).rstrip("\r\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise _undecoded(file, data, error, encoding) from error
+    rows = pl.DataFrame({"raw": lines}, schema={"raw": pl.String})
+    return rows.select(
+        pl.int_range(1, pl.len() + 1).alias("line"), pl.col("raw").str.strip_suffix("\r")
+    )
+
+
+def _undecoded(file: Path, data: bytes, error: UnicodeDecodeError, encoding: str) -> Refusal:
+    line = data.count(b"\n", 0, error.start) + 1
+    column = error.start - (data.rfind(b"\n", 0, error.start) + 1)
+    return Refusal(
+        f"{file}, line {line}: byte {column + 1} of the line, value 0x{data[error.start]:02x}"
+        f" (byte {error.start} of the file), is not {encoding}",
+        allowed=f"text in {encoding} (dataset.encoding)",
+        do="dataset.encoding=latin-1, or: "
+        f"iconv -f latin1 -t utf-8 '{file}' > utf8 && mv utf8 '{file}'",
+    )
+
+
+def log_join(what: str, found: int, total: int) -> None:
+    """Log the hit rate of a join."""
+    log.info("join: %d of %d %s (%.2f %%)", found, total, what, 100 * found / max(total, 1))

@@ -1,0 +1,102 @@
+"""A lock that says who holds it, and that can be taken over from the dead, also across nodes."""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from mllmrec.artifacts import write_json
+
+log = logging.getLogger(__name__)
+
+BEAT = 5.0  # seconds between two heartbeats
+DEAD = 60.0  # seconds of silence after which a holder on another host counts as dead
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this host began, in the kernel's ticks; None if there is none.
+
+    A process number is used again sooner or later; with its start it is unique until a reboot.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return None
+    except OSError:
+        return None
+    else:
+        return stat.rsplit(")", 1)[1].split()[19]
+    try:  # a system without /proc: existence is all that can be asked
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "unknown"
+
+
+def is_dead(path: Path) -> bool:
+    """Whether the holder named in a lock file is gone, or the file is gone or unreadable."""
+    try:
+        holder = json.loads(path.read_text())
+        silence = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return True
+    if holder["host"] == socket.gethostname():
+        return process_start(holder["pid"]) != holder["start"]
+    return silence > DEAD
+
+
+def claim(path: Path) -> bool:
+    """Take the lock if it is free or its holder is dead.
+
+    The look and the taking happen under a short file lock, so that two processes that see the
+    same dead holder do not both take over.
+    """
+    with filelock.FileLock(path.with_name(path.name + ".guard")):
+        if path.exists():
+            if not is_dead(path):
+                return False
+            log.warning("taking over %s from a process that died", path.name)
+        me = os.getpid()
+        write_json(path, {"host": socket.gethostname(), "pid": me, "start": process_start(me)})
+    return True
+
+
+def keep_beating(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(BEAT):
+        try:
+            os.utime(path)
+        except OSError:
+            log.warning("the heartbeat of %s could not be written", path, exc_info=True)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock at ``path``, waiting for as long as a living process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said = False
+    while not claim(path):
+        if not said:
+            log.info("waiting for another process to finish %s", path.name)
+            said = True
+        time.sleep(0.5)
+    stop = threading.Event()
+    beat = threading.Thread(target=keep_beating, args=(path, stop), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        path.unlink(missing_ok=True)

@@ -1,0 +1,190 @@
+"""The one mouth: every text that a model reads or learns to write is made here.
+
+An item is shown as ``[ITEM_12] Title``. Ids come from data, so the characters that would break
+this form are percent-escaped (``escape``), one to one; ids of ordinary characters stay as they
+are. Titles are shown on one line and cannot open a tag of the chat format (``shown_title``).
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from string import Formatter
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from pydantic import Field, field_validator
+
+from mllmrec.errors import Refusal
+from mllmrec.schema import Model
+
+Section = Literal["task", "history", "candidates", "hint", "instruction"]
+SECTIONS: tuple[Section, ...] = ("task", "history", "candidates", "hint", "instruction")
+FORMS = {"id": "[ITEM_id]", "id_title": "[ITEM_id] title"}
+FIELDS = {"noun", "nouns", "verb"}  # given by the dataset: movie, movies, watched
+EXTRA_FIELDS = {"instruction": {"form"}, "hint": {"rationale"}}
+_UNSAFE = re.compile(r"[%\[\]<>\s\x00-\x1f\x7f]")
+_NON_ASCII = re.compile(r"[^\x00-\x7f]")
+_TAG = re.compile(r"<(?=[|/A-Za-z])")
+
+
+def escape(item_id: str) -> str:
+    """An id as prompts show it: brackets, ``<``, ``>``, ``%``, spaces and controls as ``%XX``.
+
+    Tokenizers compose characters (NFC), so an id that is not composed is escaped beyond ASCII
+    too; otherwise two ids could read the same. Raises Refusal for an empty id.
+    """
+    if not item_id:
+        raise Refusal(
+            "an item has an empty id",
+            allowed="ids of one character or more",
+            do="give every item of the dataset an id",
+        )
+    safe = _UNSAFE.sub(_percent, item_id)
+    if unicodedata.is_normalized("NFC", safe):
+        return safe
+    return _NON_ASCII.sub(_percent, safe)
+
+
+def unescape(text: str) -> str | None:
+    """The id that ``escape`` writes as this text, or None where it writes no id so."""
+    item_id = unquote(text)
+    return item_id if item_id and escape(item_id) == text else None
+
+
+def shown_title(title: str | None, words: int | None = None) -> str:
+    """A title on one line, cut to so many words, with ``<`` before a tag set apart from it."""
+    kept = unicodedata.normalize("NFC", title or "").split()[:words]
+    return _TAG.sub("< ", " ".join(kept))
+
+
+def _percent(match: re.Match[str]) -> str:
+    raw = match[0].encode("utf-8", "surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in raw)
+
+
+class Prompt(Model):
+    """How the task is put to the model; ``{noun}``, ``{nouns}``, ``{verb}`` come from the dataset.
+
+    ``instruction`` may also say ``{form}``, the form of the answer, and ``hint`` must say
+    ``{rationale}``. An empty text leaves its line out; a section with nothing to say is dropped.
+    """
+
+    task: str
+    history_header: str
+    candidates_header: str
+    hint: str
+    instruction: str
+    order: list[Section]
+    numbered: bool
+    answer: Literal["id", "id_title"]
+    title_words: int | None = Field(ge=1)
+
+    @field_validator("task", "history_header", "candidates_header", "hint", "instruction")
+    @classmethod
+    def _known_fields(cls, text: str, info: Any) -> str:
+        allowed = FIELDS | EXTRA_FIELDS.get(info.field_name, set())
+        parsed = [part for part in Formatter().parse(text) if part[1] is not None]
+        used = {name or "" for _, name, _, _ in parsed}
+        if used - allowed:
+            raise ValueError(f"unknown field {sorted(used - allowed)}, allowed: {sorted(allowed)}")
+        if any(spec or conversion for _, _, spec, conversion in parsed):
+            raise ValueError("fields are plain {name}; write {{ and }} for braces")
+        if info.field_name == "hint" and "rationale" not in used:
+            raise ValueError("has no {rationale}, so a rationale would be lost")
+        return text
+
+    @field_validator("order")
+    @classmethod
+    def _each_once(cls, order: list[Section]) -> list[Section]:
+        if sorted(order) != sorted(SECTIONS):
+            raise ValueError(f"must name each of {', '.join(SECTIONS)} once")
+        return order
+
+    def shown(self, titles: Mapping[str, str]) -> dict[str, str]:
+        """Titles as the prompt shows them: what an answer's title is compared with."""
+        return {item_id: shown_title(title, self.title_words) for item_id, title in titles.items()}
+
+    def item_text(self, item_id: str, title: str | None) -> str:
+        """``[ITEM_12] Title``, or the bracket alone where there is no title."""
+        return f"[ITEM_{escape(item_id)}] {shown_title(title, self.title_words)}".rstrip()
+
+    def answer_text(self, item_id: str, title: str | None) -> str:
+        """What the model is to write for an item, in the form of the knob ``answer``."""
+        return self.item_text(item_id, title if self.answer == "id_title" else None)
+
+    def history_text(self, items: Iterable[str], titles: Mapping[str, str]) -> str:
+        """A user's items as raw lines, oldest first: text for dense next-item pretraining."""
+        return "".join(f"{self.item_text(item, titles[item])}\n" for item in items)
+
+    def render(
+        self,
+        history: Sequence[str],
+        candidates: Sequence[str],
+        titles: Mapping[str, str],
+        words: Mapping[str, str],
+        rationale: str | None = None,
+    ) -> str:
+        """The user's message: history (oldest first), candidates as given, hint, instruction.
+
+        ``words`` has the dataset's noun, nouns and verb. A rationale (None or blank: no hint) is
+        shown as ``hint`` says; tags inside it are disarmed, so that it cannot close its own.
+        """
+        told = _TAG.sub("< ", rationale or "").strip()
+        hint = self.hint.format(**words, rationale=told) if told else ""
+        texts: dict[Section, str] = {
+            "task": self.task.format(**words),
+            "history": self._listed(self.history_header, history, titles, words, self.numbered),
+            "candidates": self._listed(self.candidates_header, candidates, titles, words, False),
+            "hint": hint,
+            "instruction": self.instruction.format(**words, form=FORMS[self.answer]),
+        }
+        return "\n\n".join(texts[section] for section in self.order if texts[section])
+
+    def messages(self, user_text: str) -> list[dict[str, str]]:
+        """The conversation that a chat template renders: one message, by the user."""
+        return [{"role": "user", "content": user_text}]
+
+    def encode_all(self, tokenizer: Any, user_texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each prompt up to where the answer begins, thinking switched off.
+
+        Raises Refusal where the tokenizer has no chat template.
+        """
+        if not tokenizer.chat_template:
+            raise Refusal(
+                f"the tokenizer {tokenizer.name_or_path!r} has no chat template",
+                allowed="a backbone whose tokenizer has one",
+                do="choose another backbone, such as backbone=tiny",
+            )
+        if not user_texts:
+            return []
+        texts = tokenizer.apply_chat_template(
+            [self.messages(text) for text in user_texts],
+            add_generation_prompt=True,
+            enable_thinking=False,
+            tokenize=False,  # what tokenize=True returns differs between versions
+        )
+        return tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+    def encode(self, tokenizer: Any, user_text: str) -> list[int]:
+        """Token ids of one prompt, as ``encode_all``."""
+        return self.encode_all(tokenizer, [user_text])[0]
+
+    def encode_answer(self, tokenizer: Any, text: str) -> list[int]:
+        """Token ids of an answer and of the end of the turn that closes it."""
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return [*ids, tokenizer.eos_token_id]
+
+    def _listed(
+        self,
+        header: str,
+        items: Sequence[str],
+        titles: Mapping[str, str],
+        words: Mapping[str, str],
+        numbered: bool,
+    ) -> str:
+        if not items:
+            return ""
+        lines = [self.item_text(item, titles[item]) for item in items]
+        if numbered:
+            lines = [f"{number}. {line}" for number, line in enumerate(lines, 1)]
+        return "\n".join([header.format(**words), *lines] if header else lines)

@@ -1,0 +1,219 @@
+"""How good a ranking is: ranks, HR@K, NDCG@K, MRR, their uncertainty, and who is better.
+
+Every metric is returned for each sample; its mean over samples is the number to report. Keeping
+the samples apart is what intervals and paired comparisons are made of.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mllmrec.errors import Refusal
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Verdict = Literal["above", "below", "not distinguishable"]
+DRAWS = 2000  # of the bootstrap: p-values down to 0.001
+LEVEL = 0.95  # of the intervals
+_BLOCK = 4_000_000  # resampled indices held at once: 32 MB
+
+
+def table(rows: Sequence[Sequence[float]]) -> Floats:
+    """Scores of unequal numbers of candidates as one array, padded with −inf at the end."""
+    scores = np.full((len(rows), max(map(len, rows), default=0)), -np.inf)
+    for row, values in zip(scores, rows, strict=True):
+        row[: len(values)] = values
+    return scores
+
+
+def order(scores: Any, seed: int) -> Ints:
+    """Columns of each row, best score first; shape (samples, candidates) in and out.
+
+    Candidates with equal scores are put in an order drawn from ``(seed, row, column)`` alone: it
+    knows nothing of the target, so a policy that cannot tell candidates apart scores like chance,
+    neither like the best nor like the worst. −inf marks a column that is no candidate; a NaN
+    raises Refusal.
+    """
+    scores = _checked(scores)
+    return np.lexsort((_draws(scores.shape, seed), -scores), axis=1).astype(np.int64)
+
+
+def ranks(scores: Any, target: Any, seed: int) -> Ints:
+    """The place of each row's target column in ``order``, from 1; shape (samples,).
+
+    rank = 1 + #{better} + #{equal and drawn before it}. Raises Refusal as ``order`` does.
+    """
+    scores = _checked(scores)
+    column = np.asarray(target, dtype=np.int64)[:, None]
+    draws = _draws(scores.shape, seed)
+    own, drawn = (np.take_along_axis(table, column, axis=1) for table in (scores, draws))
+    before = (scores > own) | ((scores == own) & (draws < drawn))
+    return 1 + before.sum(axis=1, dtype=np.int64)
+
+
+def hit_rate(ranks: Ints, k: int) -> Floats:
+    """HR@K of each sample with one relevant item: 1 if rank ≤ K, else 0."""
+    return (np.asarray(ranks) <= k).astype(np.float64)
+
+
+def ndcg(ranks: Ints, k: int) -> Floats:
+    """NDCG@K of each sample with one relevant item: 1/log₂(rank + 1) if rank ≤ K, else 0.
+
+    The ideal DCG is 1/log₂(2) = 1 (Järvelin and Kekäläinen, 2002).
+    """
+    ranks = np.asarray(ranks)
+    return np.where(ranks <= k, 1 / np.log2(ranks + 1.0), 0.0)
+
+
+def mrr(ranks: Ints) -> Floats:
+    """Reciprocal rank of each sample, 1/rank, without a cut-off."""
+    return 1 / np.asarray(ranks, dtype=np.float64)
+
+
+def metrics(ranks: Ints, ks: Sequence[int]) -> dict[str, Floats]:
+    """Each sample's ``hr@K`` and ``ndcg@K`` at every K, and ``mrr``, by the metric's name."""
+    values = {f"hr@{k}": hit_rate(ranks, k) for k in ks}
+    return values | {f"ndcg@{k}": ndcg(ranks, k) for k in ks} | {"mrr": mrr(ranks)}
+
+
+def admissible_k(ks: Sequence[int], n: int) -> tuple[int, ...]:
+    """The K below the number of candidates: at K ≥ n every ranking scores HR@K = 1."""
+    return tuple(k for k in ks if 0 < k < n)
+
+
+def admissible(ks: Sequence[int], candidates: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """The admissible K of each protocol, by its number of candidates.
+
+    Raises Refusal where no protocol admits any K.
+    """
+    kept = {protocol: admissible_k(ks, n) for protocol, n in candidates.items()}
+    if any(kept.values()):
+        return kept
+    sizes = ", ".join(f"{protocol} has {n}" for protocol, n in candidates.items())
+    most = max(candidates.values(), default=0) - 1
+    raise Refusal(
+        f"no K of {list(ks)} is below the number of candidates ({sizes or 'no protocol'})",
+        allowed=f"K from 1 to {most}",
+        do="evaluate.k=[1]",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean over samples and the interval that covers it at the given level."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The mean paired difference of two policies, its interval, and a two-sided p-value."""
+
+    diff: float
+    low: float
+    high: float
+    p: float
+
+
+def intervals(
+    values: Mapping[str, Floats], seed: int, *, draws: int = DRAWS, level: float = LEVEL
+) -> dict[str, Interval]:
+    """Percentile bootstrap interval of the mean of each array of per-sample values.
+
+    All arrays belong to the same samples and are resampled together (Efron and Tibshirani, 1993,
+    §13.3). Raises Refusal where there are no samples.
+    """
+    stacked = np.column_stack(list(values.values()))
+    low, high = _ends(_resampled(stacked, seed, draws), level)
+    return {
+        name: Interval(mean=float(mean), low=float(lowest), high=float(highest))
+        for name, mean, lowest, highest in zip(values, stacked.mean(0), low, high, strict=True)
+    }
+
+
+def interval(values: Floats, seed: int, *, draws: int = DRAWS, level: float = LEVEL) -> Interval:
+    """``intervals`` for one array."""
+    return intervals({"": values}, seed, draws=draws, level=level)[""]
+
+
+def difference(
+    ours: Floats, theirs: Floats, seed: int, *, draws: int = DRAWS, level: float = LEVEL
+) -> Difference:
+    """Paired bootstrap of mean(ours − theirs), both given for the same samples in one order.
+
+    p = min(1, 2·(1 + min(#{d* ≤ 0}, #{d* ≥ 0})) / (draws + 1)) over resampled differences d*,
+    the two-sided level at which the percentile interval reaches 0 (Efron and Tibshirani, 1993,
+    §16.4). Raises ValueError where the numbers of samples differ, Refusal where there are none.
+    """
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"not the same samples: {ours.shape} and {theirs.shape}")
+    paired = ours - theirs
+    means = _resampled(paired[:, None], seed, draws)
+    low, high = _ends(means, level)
+    rarer = min((means <= 0).sum(), (means >= 0).sum())
+    p = min(1.0, 2 * (1 + int(rarer)) / (draws + 1))
+    return Difference(diff=float(paired.mean()), low=float(low[0]), high=float(high[0]), p=p)
+
+
+def verdict(difference: Difference) -> Verdict:
+    """What a difference allows to say: its interval lies above 0, below 0, or holds 0."""
+    if difference.low > 0:
+        return "above"
+    return "below" if difference.high < 0 else "not distinguishable"
+
+
+def _checked(scores: Any) -> Floats:
+    scores = np.asarray(scores, dtype=np.float64)
+    if np.isnan(scores).any():
+        row = int(np.isnan(scores).any(axis=1).argmax())
+        raise Refusal(
+            f"the scores of sample {row} hold NaN, so they rank nothing",
+            allowed="finite scores, and -inf where there is no candidate",
+            do="train again with a lower learning rate: sft.learning_rate=1e-5",
+        )
+    return scores
+
+
+def _draws(shape: tuple[int, ...], seed: int) -> NDArray[np.uint64]:
+    """A number for each (row, column): SplitMix64 (Steele et al., 2014), one counter a cell."""
+    rows, columns = (np.arange(size, dtype=np.uint64) for size in shape)
+    return _mix(_mix(_mix(np.uint64(seed)) ^ rows)[:, None] ^ columns)
+
+
+def _mix(x: Any) -> Any:
+    with np.errstate(over="ignore"):  # arithmetic modulo 2⁶⁴ is meant
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def _resampled(values: Floats, seed: int, draws: int) -> Floats:
+    """Means (draws, m) of values (n, m) over samples drawn with replacement, in blocks."""
+    n = len(values)
+    if n == 0:
+        raise Refusal(
+            "there are no samples to average over",
+            allowed="one sample or more",
+            do="widen the filters of the dataset, or raise evaluate.limit",
+        )
+    rng = np.random.default_rng(seed)
+    block = max(1, _BLOCK // n)
+    means = []
+    for start in range(0, draws, block):
+        rows = min(block, draws - start)
+        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        means.append(counts @ values / n)
+    return np.concatenate(means)
+
+
+def _ends(means: Floats, level: float) -> tuple[Floats, Floats]:
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high

@@ -1,0 +1,71 @@
+"""Results as tables for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mllmrec.plan import Step
+
+SIGNS = {"above": "above", "below": "BELOW", "not distinguishable": "not distinguishable from"}
+
+
+def console() -> Console:
+    """Standard output; wide enough for a table where it is not a terminal."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=140)
+
+
+def print_results(results: Mapping[str, Any]) -> None:
+    """A table a protocol: policies by metrics, means with half the width of the 95 % interval."""
+    out = console()
+    for protocol, found in results["protocols"].items():
+        names = list(next(iter(found["policies"].values())))
+        title = (
+            f"{protocol}: {found['candidates']} candidates, {found['samples']} test samples "
+            "(± half of the 95 % interval)"
+        )
+        table = Table("policy", title=title, box=box.SIMPLE_HEAD, title_justify="left")
+        for name in names:
+            table.add_column(name.upper(), justify="right")
+        for policy, metrics in found["policies"].items():
+            table.add_row(policy, *(cell(metrics[name]) for name in names))
+        out.print(table)
+        if left := results["left_out"].get(protocol):
+            out.print(f"{protocol}: K = {left} left out, K must be below the number of candidates")
+    for line in results["differences"]:
+        out.print(sentence(line))
+
+
+def cell(metric: Mapping[str, float]) -> str:
+    return f"{metric['mean']:.3f} ±{(metric['high'] - metric['low']) / 2:.3f}"
+
+
+def sentence(line: Mapping[str, Any]) -> str:
+    """One paired comparison in words."""
+    return (
+        f"{line['protocol']}: {line['first']} is {SIGNS[line['verdict']]} {line['second']} "
+        f"in {line['metric'].upper()} by {line['mean']:+.4f} "
+        f"[{line['low']:+.4f}, {line['high']:+.4f}], p = {line['p']:.3f}"
+    )
+
+
+def print_plan(steps: Sequence[Step], dropped: Sequence[str]) -> None:
+    """What would be reused and built, and why."""
+    table = Table("stage", "id", "action", "why", box=box.SIMPLE_HEAD)
+    for step in steps:
+        table.add_row(step.label, step.id, step.action, step.why)
+    console().print(table)
+    if dropped:
+        console().print(f"set by the experiment, not part of this goal: {', '.join(dropped)}")
+
+
+def human(size: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

@@ -1,0 +1,105 @@
+"""One launch: config → plan → build or reuse → result, tracked from beginning to end."""
+
+import errno
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mllmrec import roots
+from mllmrec.artifacts import Artifact, Store, digest
+from mllmrec.build import carry_out
+from mllmrec.compose import typed_keys
+from mllmrec.errors import Refusal
+from mllmrec.plan import Step, plan
+from mllmrec.report.tables import print_plan
+from mllmrec.schema import Config, validate
+from mllmrec.stage.command import Command
+from mllmrec.tracking import Tracker, open_run
+
+log = logging.getLogger(__name__)
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def launch(tree: DictConfig, hydra: DictConfig) -> None:
+    """Carry out one composed config.
+
+    Raises:
+        Refusal: the config, the data or the machine does not allow it.
+    """
+    plain: Any = OmegaConf.to_container(tree, resolve=True)
+    overrides = [str(word) for word in hydra.overrides.task]
+    config = validate(plain, typed=typed_keys(overrides))
+    folder = Path(hydra.runtime.output_dir)
+    store = Store(root=config.top.artifacts.expanduser().absolute())
+    try:
+        if isinstance(config.goal, Command):
+            config.goal.execute(store, yes=config.top.yes)
+        else:
+            reach(config, store, plain, overrides, folder)
+    except OSError as error:
+        raise explained(error, store) from error
+
+
+def reach(
+    config: Config, store: Store, plain: dict[str, Any], overrides: Sequence[str], folder: Path
+) -> None:
+    """Plan the goal, build what is missing, print the result."""
+    steps = plan(config, store)
+    if config.top.plan_only:
+        print_plan(steps, config.dropped)
+        return
+    store.make_writable()
+    roots.remember(store, folder, (step.id for step in steps))
+    goal = steps[-1]
+    launch_id = digest({"goal": goal.id, "store": str(store.root), "overrides": list(overrides)})
+    with open_run(
+        config.tracking,
+        config=plain,
+        goal=config.top.goal,
+        overrides=overrides,
+        run_id=launch_id,
+        folder=folder,
+        is_main=True,
+    ) as tracker:
+        done = carry_out(steps, config, lambda at, metrics, n: tracker.log(metrics, n, at))
+        tell(tracker, steps, done)
+    config.goal.show(done[goal.id].folder)
+
+
+def tell(tracker: Tracker, steps: Sequence[Step], done: Mapping[str, Artifact]) -> None:
+    """Give the run the final metrics of every step, reused ones too, and its lineage."""
+    columns = {
+        f"{prefix_of(step)}{name}": value
+        for step in steps
+        if step.id in done
+        for name, value in done[step.id].manifest["metrics"].items()
+    }
+    tracker.summary(columns)
+    made = {step.label: done[step.id].folder for step in steps if step.action in ("build", "resume")}
+    used = {step.label: done[step.id].folder for step in steps if step.action == "reuse"}
+    tracker.lineage(inputs=used, outputs=made)
+
+
+def prefix_of(step: Step) -> str:
+    return "eval/" if step.label == "evaluate" else f"{step.label}/"
+
+
+def explained(error: OSError, store: Store) -> Refusal:
+    """What the machine refused, in our words; an OSError that is a fault of ours stays one."""
+    if error.errno in FULL:
+        return Refusal(
+            f"{error.filename or store.root}: the disk is full ({error.strerror})",
+            allowed="room for the artifacts; what was finished is kept",
+            do="free some, by stage=gc for example, or type artifacts=DIR; then repeat the command",
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return Refusal(
+            f"{error.filename or store.root}: {error.strerror}",
+            allowed="files that can be read, and an artifacts folder that can be written",
+            do="type artifacts=DIR, or change the permissions",
+        )
+    raise error

@@ -1,0 +1,233 @@
+"""Names, types and ranges of every knob: the base model, the root, and the one instantiation.
+
+Python owns names, types and ranges; YAML (``conf/``) owns values, so models declare no default
+values. Nothing in this module, nor in a module that declares a knob, imports torch.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mllmrec.errors import Refusal
+
+if TYPE_CHECKING:
+    from mllmrec.algorithm.base import Algorithm
+    from mllmrec.backbone.base import Backbone
+    from mllmrec.dataset.base import Dataset
+    from mllmrec.prompt import Prompt
+    from mllmrec.reasoner.base import Reasoner
+    from mllmrec.reward.base import Reward
+    from mllmrec.stage.base import Stage
+    from mllmrec.tracking import Tracking
+
+TARGET = "_target_"
+GROUPS = ("dataset", "backbone", "reasoner", "prompt", "reward", "algorithm", "tracking")
+STAGES = (
+    *("prepare", "pretrain", "pseudo_cot", "sft", "merge", "grpo", "sft_continued", "evaluate"),
+    *("ls", "gc"),
+)
+NAMED = ("reward",)  # groups that hold several components, each under its own name
+
+
+class NoEffect:
+    """Marks a knob that cannot change the result, so that it does not enter an identity."""
+
+
+class Model(BaseModel):
+    """A typed, frozen piece of the config: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def knobs(self) -> dict[str, Any]:
+        """The values that can change a result: all fields but those marked ``NoEffect``."""
+        kept = {
+            name
+            for name, field in type(self).model_fields.items()
+            if not any(isinstance(mark, NoEffect) for mark in field.metadata)
+        }
+        return {"kind": type(self).__name__, **self.model_dump(mode="json", include=kept)}
+
+
+class Words(Model):
+    """The dataset's words for prompts: movie, movies, watched."""
+
+    noun: str
+    nouns: str
+    verb: str
+
+
+class Top(Model):
+    """The knobs at the top of the config."""
+
+    goal: str
+    cot_prob: Annotated[float, Field(ge=0, le=1)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    threads: Annotated[int, Field(ge=1)] | None
+    artifacts: Path
+    force: list[str]
+    plan_only: bool
+    yes: bool
+
+
+class Config(Model):
+    """The whole config, validated: the top, the groups, and the stages of the chosen chain."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    top: Top
+    groups: dict[str, Any]
+    stages: dict[str, Any]
+    dropped: tuple[str, ...] = ()  # nodes of stages outside the chain that an experiment had set
+
+    @property
+    def dataset_name(self) -> str:
+        """The folder of the store that the dataset's artifacts lie in: its module's name."""
+        return type(self.dataset).__module__.rpartition(".")[2]
+
+    @property
+    def dataset(self) -> "Dataset":
+        return self.groups["dataset"]
+
+    @property
+    def backbone(self) -> "Backbone":
+        return self.groups["backbone"]
+
+    @property
+    def reasoner(self) -> "Reasoner":
+        return self.groups["reasoner"]
+
+    @property
+    def prompt(self) -> "Prompt":
+        return self.groups["prompt"]
+
+    @property
+    def reward(self) -> "dict[str, Reward]":
+        return self.groups["reward"]
+
+    @property
+    def algorithm(self) -> "Algorithm":
+        return self.groups["algorithm"]
+
+    @property
+    def tracking(self) -> "Tracking":
+        return self.groups["tracking"]
+
+    @property
+    def goal(self) -> "Stage":
+        return self.stages[self.top.goal]
+
+
+def component(node: Mapping[str, Any], path: str, package: str) -> Any:
+    """Instantiate the component that ``_target_`` names, if it lies in ``mllmrec.<package>``.
+
+    Raises:
+        Refusal: the target lies elsewhere or does not exist.
+        ValidationError: a value is unknown, ill-typed or out of range.
+    """
+    target = str(node.get(TARGET, ""))
+    home = f"mllmrec.{package}"
+    module, _, name = target.rpartition(".")
+    if module != home and not module.startswith(home + "."):
+        raise Refusal(
+            f"{path}.{TARGET}={target!r}: not a component of mllmrec",
+            allowed=f"a class of {home}",
+            do=f"choose one by {package}=NAME; `python launch.py --help` lists them",
+        )
+    try:
+        kind = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise Refusal(
+            f"{path}.{TARGET}={target!r}: {error}",
+            allowed=f"a class of {home}",
+            do=f"choose one by {package}=NAME; `python launch.py --help` lists them",
+        ) from error
+    return kind.model_validate({key: value for key, value in node.items() if key != TARGET})
+
+
+def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
+    """Turn the composed config into typed, frozen models, collecting every fault first.
+
+    ``typed`` are the dotted keys that the user typed; a node of a stage outside the chosen chain
+    is dropped (an experiment may set it) unless its key was typed.
+
+    Raises:
+        Refusal: all faults found, one a line.
+    """
+    rest, dropped = split_off_dropped(tree, frozenset(key.split(".")[0] for key in typed))
+    faults: list[str] = []
+    made: dict[str, Any] = {}
+    for path, node in rest.items():
+        if isinstance(node, Mapping):
+            made[path] = gather(path, node, faults)
+    plain = {path: value for path, value in rest.items() if not isinstance(value, Mapping)}
+    try:
+        top = Top.model_validate(plain)
+    except ValidationError as error:
+        faults += [describe(fault, "", Top) for fault in error.errors()]
+    if faults:
+        raise Refusal(
+            "; ".join(faults),
+            allowed="names and ranges as `python launch.py --help` and the files of conf/ say",
+            do="type the knob with an allowed value; `python launch.py --cfg job` shows them all",
+        )
+    groups = {name: made[name] for name in GROUPS if name in made}
+    groups["words"] = groups["dataset"].words
+    stages = {name: stage for name, stage in made.items() if name not in GROUPS}
+    return Config(top=top, groups=groups, stages=stages, dropped=dropped)
+
+
+def split_off_dropped(
+    tree: Mapping[str, Any], typed: frozenset[str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    orphans = {path for path in STAGES if TARGET not in tree.get(path, {TARGET: None})}
+    for path in sorted(orphans & typed):
+        known = [p for p, node in tree.items() if isinstance(node, Mapping) and p not in orphans]
+        raise Refusal(
+            f"{path}: stage={tree['goal']} does not stand on it",
+            allowed=f"here: {', '.join(known)}",
+            do=f"type stage={path}, or leave {path}.… out",
+        )
+    kept = {path: node for path, node in tree.items() if path not in orphans}
+    return kept, tuple(sorted(orphans))
+
+
+def gather(path: str, node: Mapping[str, Any], faults: list[str]) -> Any:
+    """The component or the named components at one key; faults are appended, not raised."""
+    if path not in GROUPS and path not in STAGES:
+        faults.append(f"{path}: unknown knob, known: {', '.join(sorted(Top.model_fields))}")
+        return None
+    if path in NAMED:
+        return {name: gather_one(f"{path}.{name}", part, path, faults) for name, part in node.items()}
+    return gather_one(path, node, path if path in GROUPS else "stage", faults)
+
+
+def gather_one(path: str, node: Any, package: str, faults: list[str]) -> Any:
+    if not isinstance(node, Mapping):
+        faults.append(f"{path}={node!r}: not a component")
+        return None
+    try:
+        return component(node, path, package)
+    except Refusal as refusal:
+        faults.append(f"{refusal.wrong} ({refusal.allowed})")
+    except ValidationError as error:
+        kind = getattr(import_module(node[TARGET].rpartition(".")[0]), node[TARGET].split(".")[-1])
+        faults += [describe(fault, path + ".", kind) for fault in error.errors()]
+    return None
+
+
+def describe(fault: Any, prefix: str, kind: type[BaseModel]) -> str:
+    """One fault of pydantic's in our words: the knob, its value, what is allowed."""
+    knob = prefix + ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = sorted(kind.model_fields)
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
+        return f"{knob}: unknown knob, {hint}"
+    if fault["type"] == "missing":
+        return f"{knob}: missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{knob or prefix.rstrip('.')}={fault['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,80 @@
+"""What every stage has: inputs, effective knobs, an identity, and one verb."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from mllmrec.schema import Model
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
+
+Metrics = dict[str, float]
+M = TypeVar("M", bound=Model)
+
+
+def discard(metrics: Metrics, step: int) -> None:
+    """The log of a job that nobody follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a stage is handed to do its work; it sees only what it declared.
+
+    ``out`` is the unpublished folder: it survives a kill, and becomes the artifact when ``run``
+    returns. ``inputs`` are the folders of the artifacts named by ``Stage.inputs``; ``groups``
+    the config groups named by ``Stage.uses``. ``log`` sends metrics of one step to tracking.
+    """
+
+    out: Path
+    inputs: Mapping[str, Path]
+    groups: Mapping[str, Any]
+    seed: int
+    log: Callable[[Metrics, int], None] = discard
+
+    def group(self, kind: type[M]) -> M:
+        """The one config group of this type among those that the stage declared."""
+        return next(group for group in self.groups.values() if isinstance(group, kind))
+
+
+class Stage(Model):
+    """A stage is its config and one verb, ``run``."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1  # raise it when the same knobs would give another result
+    uses: ClassVar[tuple[str, ...]] = ()  # config groups that ``run`` reads
+    needs_torch: ClassVar[bool] = False  # whether ``run`` loads it
+
+    @property
+    def label(self) -> str:
+        """The name of the step in a plan, in logs and in metrics' keys."""
+        return self.name
+
+    def inputs(self, config: "Config") -> "dict[str, Stage]":
+        """The stages that this one stands on under this config, by the name it knows them by."""
+        return {}
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        """The knobs, of its own and of the groups it uses, that can change the result."""
+        groups = {name: knobs_of(config.groups[name]) for name in self.uses}
+        return {"knobs": self.knobs(), "groups": groups}
+
+    def run(self, job: Job) -> Metrics:
+        """Build into ``job.out``, going on from what a killed run left there.
+
+        Returns:
+            The final metrics, which the manifest keeps.
+        """
+        raise NotImplementedError
+
+    def show(self, folder: Path) -> None:
+        """Print the finished artifact to the terminal, where it is the goal."""
+        print(folder)
+
+
+def knobs_of(group: Any) -> Any:
+    """The effective knobs of one config group, or of each component of a named one."""
+    if isinstance(group, Mapping):
+        return {name: part.knobs() for name, part in sorted(group.items())}
+    return group.knobs()

@@ -1,0 +1,133 @@
+"""Stage ``evaluate``: every policy under every protocol, with intervals and comparisons."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+from pydantic import Field, model_validator
+
+from mllmrec import ranking
+from mllmrec.artifacts import write_json
+from mllmrec.report.tables import print_results
+from mllmrec.schema import NoEffect
+from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.rank import POLICIES, Rank
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
+
+RESULTS = "results.json"
+
+
+class Evaluate(Stage):
+    """HR@K, NDCG@K and MRR on the test samples, and paired differences between policies.
+
+    ``policies`` are rows of the table, ``compare`` pairs of them: each first one is said to be
+    above, below or not distinguishable from its second, by paired bootstrap on NDCG@K.
+    """
+
+    name: ClassVar[str] = "evaluate"
+
+    protocols: Annotated[list[str], Field(min_length=1)]
+    k: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    policies: Annotated[list[str], Field(min_length=1)]
+    compare: list[tuple[str, str]]
+    compare_k: Annotated[int, Field(ge=1)]
+    tokens_per_batch: Annotated[int, Field(ge=1), NoEffect()]
+
+    @model_validator(mode="after")
+    def check_policies(self) -> Self:
+        unknown = sorted(set(self.policies) - set(POLICIES))
+        if unknown:
+            raise ValueError(f"unknown policies {unknown}, known: {', '.join(POLICIES)}")
+        return self
+
+    def inputs(self, config: "Config") -> dict[str, Stage]:
+        return {
+            policy: Rank(
+                policy=policy,
+                protocols=tuple(self.protocols),
+                tokens_per_batch=self.tokens_per_batch,
+            )
+            for policy in self.policies
+            if policy != "oracle" or config.dataset.has_oracle
+        }
+
+    def run(self, job: Job) -> Metrics:
+        ranks = {
+            policy: read_ranks(job.inputs[policy], self.protocols)
+            for policy in self.policies
+            if policy in job.inputs
+        }
+        sizes = {name: size for name, (_, size) in next(iter(ranks.values())).items()}
+        ks = ranking.admissible(self.k, sizes)
+        results: dict[str, Any] = {"protocols": {}, "differences": []}
+        for protocol, kept in ks.items():
+            results["protocols"][protocol] = {
+                "candidates": sizes[protocol],
+                "samples": len(next(iter(ranks.values()))[protocol][0]),
+                "policies": {
+                    policy: measure(by[protocol][0], kept, job.seed) for policy, by in ranks.items()
+                },
+            }
+            results["differences"] += self.differences(ranks, protocol, kept, job.seed)
+        results["left_out"] = {p: sorted(set(self.k) - set(kept)) for p, kept in ks.items()}
+        write_json(job.out / RESULTS, results)
+        return flat(results)
+
+    def differences(
+        self, ranks: Mapping[str, Any], protocol: str, kept: tuple[int, ...], seed: int
+    ) -> list[dict[str, Any]]:
+        k = max(k for k in kept if k <= self.compare_k)
+        found = []
+        for first, second in self.compare:
+            if first in ranks and second in ranks:
+                a, b = (ranking.ndcg(ranks[name][protocol][0], k) for name in (first, second))
+                found.append(
+                    {"protocol": protocol, "first": first, "second": second, "metric": f"ndcg@{k}"}
+                    | told(ranking.difference(a, b, seed=seed))
+                )
+        return found
+
+    def show(self, folder: Path) -> None:
+        print_results(json.loads((folder / RESULTS).read_text()))
+
+
+def read_ranks(folder: Path, protocols: list[str]) -> dict[str, tuple[Any, int]]:
+    """Ranks of the target and the number of candidates, by protocol."""
+    tables = {p: pl.read_parquet(folder / f"{p}.parquet", columns=["ranked", "rank"]) for p in protocols}
+    return {
+        protocol: (table["rank"].to_numpy(), int(np.max(table["ranked"].list.len().to_numpy())))
+        for protocol, table in tables.items()
+    }
+
+
+def told(difference: ranking.Difference) -> dict[str, Any]:
+    return {
+        "mean": difference.diff,
+        "low": difference.low,
+        "high": difference.high,
+        "p": difference.p,
+        "verdict": ranking.verdict(difference),
+    }
+
+
+def measure(ranks: Any, ks: tuple[int, ...], seed: int) -> dict[str, dict[str, float]]:
+    """Each metric's mean and the bounds of its 95 % interval."""
+    found = ranking.intervals(ranking.metrics(ranks, ks), seed=seed)
+    return {
+        name: {"mean": i.mean, "low": i.low, "high": i.high} for name, i in found.items()
+    }
+
+
+def flat(results: Mapping[str, Any]) -> Metrics:
+    """Means by policy/protocol/metric, for the manifest and tracking."""
+    return {
+        f"{policy}/{protocol}/{metric}": value["mean"]
+        for protocol, table in results["protocols"].items()
+        for policy, metrics in table["policies"].items()
+        for metric, value in metrics.items()
+    }

@@ -1,0 +1,35 @@
+"""Stage ``pretrain``: build the backbone where it does not exist yet."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.training.options import Optimisation
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
+
+
+class Pretrain(Stage, Optimisation):
+    """Next-item text of the training interactions alone, all parameters, loss on every token."""
+
+    name: ClassVar[str] = "pretrain"
+    uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
+    needs_torch: ClassVar[bool] = True
+
+    def inputs(self, config: "Config") -> dict[str, Stage]:
+        return {"prepare": config.stages["prepare"]}
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        effective = super().effective(config)
+        effective["groups"]["backbone"].pop("lora_targets")  # no adapter is made here
+        return effective
+
+    def run(self, job: Job) -> Metrics:
+        from mllmrec.training.pretrain import run_pretrain
+
+        return run_pretrain(self, job)
+
+
+def backbone_of(config: "Config") -> dict[str, Stage]:
+    """The stage that builds the backbone, or nothing where the backbone exists already."""
+    return {"model": config.stages["pretrain"]} if config.backbone.is_built else {}

@@ -1,0 +1,106 @@
+"""Stage ``rank``: one policy's ranking of every test sample's candidates.
+
+``evaluate`` stands on one of these for each policy, so that what has not changed is not ranked
+again: another ``grpo.beta`` ranks the new model alone.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from mllmrec import ranking
+from mllmrec.policy.baselines import BASELINES
+from mllmrec.records import Prepared
+from mllmrec.schema import NoEffect
+from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.pretrain import backbone_of
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
+
+ADAPTERS = {"grpo": "grpo", "sft_continued": "sft_continued"}  # on the merged model
+MODELS = ("backbone", "backbone_text", "sft", *ADAPTERS)
+POLICIES = ("random", "popularity", "cooccurrence", "oracle", *MODELS)
+
+
+class Rank(Stage):
+    """Rankings by ``policy`` under each protocol, one Parquet file a protocol."""
+
+    name: ClassVar[str] = "rank"
+    uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
+    needs_torch: ClassVar[bool] = True  # but for the baselines, which are done in a moment
+
+    policy: str
+    protocols: tuple[str, ...]
+    tokens_per_batch: Annotated[int, NoEffect()]
+
+    @property
+    def label(self) -> str:
+        return f"rank {self.policy}"
+
+    def inputs(self, config: "Config") -> dict[str, Stage]:
+        stages = config.stages
+        below: dict[str, Stage] = {"prepare": stages["prepare"]}
+        if self.policy in ("backbone", "backbone_text"):
+            below |= backbone_of(config)
+        elif self.policy == "sft":
+            below |= {"model": stages["merge"]}
+        elif self.policy in ADAPTERS:
+            below |= {"model": stages["merge"], "adapter": stages[ADAPTERS[self.policy]]}
+        return below
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        return super().effective(config) if self.policy in MODELS else {"knobs": self.knobs()}
+
+    def run(self, job: Job) -> Metrics:
+        prepared = Prepared(job.inputs["prepare"])
+        samples = prepared.samples("test")
+        scorer = self.scorer(job, prepared, samples)
+        for protocol in self.protocols:
+            write_ranking(job, self.policy, protocol, samples, scorer(protocol))
+        return {}
+
+    def scorer(self, job: Job, prepared: Prepared, samples: pl.DataFrame) -> Any:
+        """A function from a protocol to the scores of its candidates."""
+        if self.policy in BASELINES:
+            baseline, histories = BASELINES[self.policy], samples["history"].to_list()
+            return lambda name: baseline(prepared, histories, samples[name].to_list())
+        if self.policy == "oracle":
+            return lambda name: oracle_scores(prepared, samples, name)
+        from mllmrec.policy.model import ModelPolicy
+
+        model = ModelPolicy(job, self.tokens_per_batch)
+        by = model.by_text if self.policy == "backbone_text" else model.by_prompt
+        return lambda name: by(prepared, samples, name)
+
+
+def oracle_scores(prepared: Prepared, samples: pl.DataFrame, protocol: str) -> list[list[float]]:
+    """The scores of the process that made the data, which ``prepare`` has stored."""
+    known = pl.read_parquet(prepared.folder / "oracle.parquet").filter(protocol=protocol)
+    joined = samples.select("sample_id").join(known, on="sample_id", how="left", validate="1:1")
+    return joined["scores"].to_list()
+
+
+def write_ranking(
+    job: Job, policy: str, protocol: str, samples: pl.DataFrame, scores: list[list[float]]
+) -> None:
+    """A row a sample: candidates best first, their scores, and the target's rank (from 1)."""
+    candidates = samples[protocol].to_list()
+    targets = [row.index(t) for row, t in zip(candidates, samples["target"], strict=True)]
+    table = ranking.table(scores)
+    order = ranking.order(table, seed=job.seed)
+    ranked = [[row[i] for i in best[: len(row)]] for row, best in zip(candidates, order, strict=True)]
+    sorted_scores = [
+        [row[i] for i in best[: len(row)]] for row, best in zip(scores, order, strict=True)
+    ]
+    pl.DataFrame(
+        {
+            "sample_id": samples["sample_id"],
+            "policy": [policy] * len(samples),
+            "protocol": [protocol] * len(samples),
+            "ranked": ranked,
+            "scores": sorted_scores,
+            "rank": ranking.ranks(table, np.array(targets), seed=job.seed),
+        }
+    ).write_parquet(job.out / f"{protocol}.parquet")

@@ -1,0 +1,67 @@
+"""Stages ``sft`` and ``sft_continued``: supervised fine-tuning with an adapter."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mllmrec.stage import adopt
+from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.pretrain import backbone_of
+from mllmrec.training.options import SftOptions
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
+
+
+class Sft(Stage, SftOptions):
+    """Candidate prompts with their answers; ``adopt`` takes an adapter made elsewhere instead."""
+
+    name: ClassVar[str] = "sft"
+    uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
+    needs_torch: ClassVar[bool] = True
+
+    adopt: Path | None
+
+    def inputs(self, config: "Config") -> dict[str, Stage]:
+        if self.adopt:
+            return {}
+        return {"prepare": config.stages["prepare"], **backbone_of(config), **hints(self, config)}
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        return adopt.identity(self.adopt, "sft") if self.adopt else super().effective(config)
+
+    def run(self, job: Job) -> Metrics:
+        from mllmrec.training.adapter import check_adapter
+        from mllmrec.training.sft import run_sft
+
+        if self.adopt:
+            return adopt.take(self.adopt, job.out, check_adapter)
+        return run_sft(self, job, self.name)
+
+
+class SftContinued(Stage, SftOptions):
+    """More SFT on the merged model, for as many optimiser steps as GRPO takes.
+
+    The control that says whether GRPO is better training or only more of it.
+    """
+
+    name: ClassVar[str] = "sft_continued"
+    uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
+    needs_torch: ClassVar[bool] = True
+
+    def inputs(self, config: "Config") -> dict[str, Stage]:
+        stages = config.stages
+        return {
+            "prepare": stages["prepare"],
+            "model": stages["merge"],
+            **hints(self, config),
+        }
+
+    def run(self, job: Job) -> Metrics:
+        from mllmrec.training.sft import run_sft
+
+        return run_sft(self, job, self.name)
+
+
+def hints(stage: Any, config: "Config") -> dict[str, Stage]:
+    """The stage that wrote the rationales, where any sample is to carry one."""
+    return {"rationales": config.stages["pseudo_cot"]} if stage.cot_prob else {}

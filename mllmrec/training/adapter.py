@@ -1,0 +1,76 @@
+"""Low-rank adapters: make one on a model, save it, and load it from a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftModel
+
+from mllmrec.backbone.base import Backbone
+from mllmrec.backbone.loading import first_line
+from mllmrec.errors import Refusal
+from mllmrec.training.options import Lora
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def lora_config(lora: Lora, backbone: Backbone, tokenizer: Any) -> LoraConfig:
+    """PEFT's config of this adapter; item rows are those of tokens that begin with ``[ITEM_``."""
+    rows = {}
+    if lora.item_rows:
+        added = tokenizer.get_added_vocab()
+        items = sorted(id for token, id in added.items() if token.startswith("[ITEM_"))
+        rows = {"trainable_token_indices": {"embed_tokens": items}} if items else {}
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        bias="none",
+        task_type="CAUSAL_LM",
+        target_modules=backbone.lora_targets,
+        **rows,
+    )
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Save an adapter as safetensors, without the path of the base, which is not its own."""
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = None
+    model.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def load_adapter(model: Any, folder: Path) -> PeftModel:
+    """Put the adapter of a folder on a model.
+
+    Raises:
+        Refusal: the folder holds none, its weights are damaged, or they do not fit the model.
+    """
+    check_adapter(folder)
+    try:
+        return PeftModel.from_pretrained(model, folder)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise Refusal(
+            f"{folder}: the adapter does not fit the backbone ({first_line(error)})",
+            allowed="an adapter that was trained on this backbone",
+            do="type the backbone= it was trained on, or sft.adopt=null",
+        ) from error
+
+
+def check_adapter(folder: Path) -> None:
+    """Refuse a folder that is not a whole adapter in safetensors."""
+    from safetensors import SafetensorError, safe_open
+
+    allowed = f"adapter_config.json and {WEIGHTS}, as PEFT's save_pretrained writes them"
+    do = "type sft.adopt=DIR with a whole adapter"
+    for name in ("adapter_config.json", WEIGHTS):
+        if not (folder / name).is_file():
+            raise Refusal(f"{folder}: {name} is missing", allowed=allowed, do=do)
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            keys = list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise Refusal(
+            f"{folder / WEIGHTS}: damaged ({first_line(error)})", allowed=allowed, do=do
+        ) from error
+    if not keys:
+        raise Refusal(f"{folder / WEIGHTS}: holds no weights", allowed=allowed, do=do)

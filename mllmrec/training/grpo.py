@@ -1,0 +1,188 @@
+"""Group relative policy optimisation through TRL, on the merged SFT model with a new adapter."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset as Rows
+from transformers import set_seed
+from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.utils import RepeatSampler
+
+from mllmrec.algorithm.base import Algorithm
+from mllmrec.backbone.base import Backbone
+from mllmrec.backbone.loading import load_model, load_tokenizer
+from mllmrec.errors import Refusal
+from mllmrec.prompt import Prompt
+from mllmrec.records import Prepared
+from mllmrec.reward.base import Reward
+from mllmrec.stage.base import Job, Metrics
+from mllmrec.schema import Words
+from mllmrec.training.adapter import lora_config
+from mllmrec.training.data import check_lengths, render_all
+from mllmrec.training.options import GrpoOptions
+from mllmrec.training.probe import Probe, ProbeCallback
+from mllmrec.training.rationales import choose, read
+from mllmrec.training.session import arguments, finish, publish_adapter, seed_for, train
+
+THINKING = {"enable_thinking": False}  # as Prompt.encode renders; the prompts must be the same
+
+
+class EpochSampler(RepeatSampler):
+    """TRL's sampler with an order that depends on the epoch alone.
+
+    TRL's own holds one generator for all epochs, so a run resumed in epoch 2 would replay the
+    order of epoch 1. The trainer calls ``set_epoch``, also on resuming.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        self.generator.manual_seed(seed_for(self.seed or 0, "epoch", epoch))
+
+
+class Trainer(GRPOTrainer):
+    """TRL's trainer with the sampler above, and with PEFT's trainable rows seen by the head."""
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        sampler = super()._get_train_sampler(dataset)
+        sampler.__class__ = EpochSampler
+        return sampler
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Any,
+        attention_mask: Any,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **pictures: Any,
+    ) -> tuple[Any, Any, None]:
+        """Log-probabilities and entropies of the completions' tokens; (rows, logits_to_keep).
+
+        TRL's fused head reads the weight past PEFT's trainable rows, and without Triton works on
+        the prompt's positions too.
+        """
+        if any(value is not None and value is not False for value in pictures.values()):
+            raise NotImplementedError(f"rows with more than text: {sorted(pictures)}")
+        logps, entropies = [], []
+        for part in range(0, len(input_ids), batch_size or len(input_ids)):
+            rows = slice(part, part + (batch_size or len(input_ids)))
+            with self.accelerator.autocast():
+                logits = model(
+                    input_ids=input_ids[rows],
+                    attention_mask=attention_mask[rows],
+                    logits_to_keep=logits_to_keep + 1,
+                    use_cache=False,
+                ).logits[:, :-1]
+            every = (logits.float() / self.temperature).log_softmax(-1)
+            chosen = input_ids[rows, -logits_to_keep:, None]
+            logps.append(every.gather(-1, chosen)[..., 0])
+            if compute_entropy:
+                entropies.append(-(every.detach().exp() * every.detach()).sum(-1))
+        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+
+
+def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
+    """Train an adapter on the merged model by its rewards and leave it in ``job.out``."""
+    backbone, prompt, words = job.group(Backbone), job.group(Prompt), job.group(Words)
+    prepared = Prepared(job.inputs["prepare"])
+    tokenizer: Any = load_tokenizer(job.inputs["model"])
+    set_seed(seed_for(job.seed, label))
+    model = load_model(job.inputs["model"], backbone)
+    rows = prompt_rows(options, job, prepared, prompt, words, label)
+    check_room(rows, options, prepared, prompt, tokenizer, model.config.max_position_embeddings)
+    rewards: Mapping[str, Reward] = job.groups["reward"]
+    trainer = Trainer(
+        model=model,
+        reward_funcs=[
+            judge(name, reward, prompt.shown(prepared.titles)) for name, reward in rewards.items()
+        ],
+        args=grpo_arguments(options, job, rewards, label),
+        train_dataset=Rows.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=lora_config(options.lora, backbone, tokenizer),
+    )
+    if options.probe:
+        probe = Probe(options.probe, prepared, prompt, words, tokenizer, job.seed)
+        trainer.add_callback(ProbeCallback(probe, options.probe, job.out / "best", job.log))
+    metrics = train(trainer, job, label)
+    publish_adapter(trainer.model, options.probe, job.out)
+    finish(job)
+    return metrics
+
+
+def grpo_arguments(
+    options: GrpoOptions, job: Job, rewards: Mapping[str, Reward], label: str
+) -> GRPOConfig:
+    return arguments(
+        GRPOConfig,
+        options,
+        job,
+        label,
+        beta=options.beta,
+        num_generations=options.num_generations,
+        max_completion_length=options.max_completion_length,
+        reward_weights=[reward.weight for reward in rewards.values()],
+        chat_template_kwargs=THINKING,
+        disable_dropout=True,  # rollouts, policy and reference are one distribution at the start
+        **job.group(Algorithm).trainer_args(),
+    )
+
+
+def prompt_rows(
+    options: GrpoOptions, job: Job, prepared: Prepared, prompt: Prompt, words: Words, label: str
+) -> list[dict[str, Any]]:
+    """One row a training sample: the conversation, and what its reward must know of it."""
+    samples = prepared.samples("train")
+    hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
+    texts = render_all(samples, "train", prepared, prompt, words, hints)
+    columns = zip(texts, samples["target"], samples["train"], strict=True)
+    return [
+        {"prompt": prompt.messages(text), "target": target, "candidates": candidates.to_list()}
+        for text, target, candidates in columns
+    ]
+
+
+def check_room(
+    rows: Sequence[Mapping[str, Any]],
+    options: GrpoOptions,
+    prepared: Prepared,
+    prompt: Prompt,
+    tokenizer: Any,
+    limit: int,
+) -> None:
+    """Refuse an answer that could not be written whole, and a prompt that would be cut."""
+    targets = {row["target"] for row in rows}
+    answers = [
+        prompt.encode_answer(tokenizer, prompt.answer_text(item, prepared.titles[item]))
+        for item in targets
+    ]
+    longest = max(map(len, answers))
+    if longest > options.max_completion_length:
+        raise Refusal(
+            f"grpo.max_completion_length={options.max_completion_length}: the longest answer has "
+            f"{longest} tokens",
+            allowed=f"at least {longest}, so that no answer is cut",
+            do=f"type grpo.max_completion_length={longest}",
+        )
+    texts = [row["prompt"][0]["content"] for row in rows]
+    check_lengths(prompt.encode_all(tokenizer, texts), limit, options.max_completion_length)
+
+
+def judge(name: str, reward: Reward, titles: Mapping[str, str]) -> Callable[..., list[float]]:
+    """A reward in the form that TRL calls: over a batch of completions and the rows' columns."""
+
+    def rewards(
+        completions: Sequence[Any],
+        target: Sequence[str],
+        candidates: Sequence[Sequence[str]],
+        **_: Any,
+    ) -> list[float]:
+        texts = [completion[0]["content"] for completion in completions]
+        return [
+            reward(text, target=t, candidates=c, titles=titles)
+            for text, t, c in zip(texts, target, candidates, strict=True)
+        ]
+
+    rewards.__name__ = name  # TRL charts each reward under its function's name
+    return rewards

@@ -1,0 +1,78 @@
+"""Merge an adapter into its base, and measure that nothing else has changed."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mllmrec.backbone.base import Backbone
+from mllmrec.backbone.loading import load_model, load_tokenizer
+from mllmrec.backbone.pretrained import Pretrained
+from mllmrec.errors import Refusal
+from mllmrec.prompt import Prompt
+from mllmrec.records import Prepared
+from mllmrec.stage.base import Job, Metrics
+from mllmrec.schema import Words
+from mllmrec.training.adapter import load_adapter
+from mllmrec.training.data import answered_rows, render_all
+
+
+def run_merge(samples: int, tolerance: float, job: Job) -> Metrics:
+    """Leave the merged model and its tokenizer in ``job.out``.
+
+    Raises:
+        Refusal: the merged model's log-probabilities differ by more than ``tolerance``.
+    """
+    backbone = job.group(Backbone)
+    base = job.inputs.get("model") or backbone.fetch()
+    tokenizer: Any = load_tokenizer(base)
+    rows = check_rows(samples, job, tokenizer)
+    model = load_adapter(load_model(base, backbone), job.inputs["sft"]).eval()
+    before = [logps(model, row) for row in rows]
+    merged = model.merge_and_unload()
+    after = [logps(merged, row) for row in rows]
+    difference = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True))
+    if not difference <= tolerance:
+        raise Refusal(
+            f"merge: the merged model's log-probabilities differ by {difference:.2g} nats",
+            allowed=f"at most merge.tolerance={tolerance:g}",
+            do="type backbone.dtype=float32, or a larger merge.tolerance",
+        )
+    merged.save_pretrained(job.out, safe_serialization=True)
+    tokenizer.save_pretrained(job.out)
+    return {"max_logp_difference": difference}
+
+
+def check_rows(samples: int, job: Job, tokenizer: Any) -> list[dict[str, list[int]]]:
+    prepared, prompt = Prepared(job.inputs["prepare"]), job.group(Prompt)
+    some = prepared.samples("validation").head(samples)
+    texts = render_all(some, some.columns[-1], prepared, prompt, job.group(Words))
+    return answered_rows(texts, some["target"].to_list(), prepared, prompt, tokenizer)
+
+
+@torch.inference_mode()
+def logps(model: Any, row: dict[str, list[int]]) -> torch.Tensor:
+    """The log-probability of every token of a row, given those before it; shape (tokens − 1,)."""
+    ids = torch.tensor([row["input_ids"]], device=model.device)
+    chosen = model(input_ids=ids).logits[:, :-1].float().log_softmax(-1)
+    return chosen.gather(-1, ids[:, 1:, None])[0, :, 0]
+
+
+def check_model(folder: Path) -> None:
+    """Refuse a folder that does not hold a whole model with its tokenizer."""
+    model = Pretrained(
+        path=str(folder),
+        revision=None,
+        hub="huggingface",
+        dtype="auto",
+        attn_implementation="sdpa",
+        lora_targets="all-linear",
+    )
+    load_tokenizer(folder)
+    load_model(folder, model)
+    if list(folder.glob("*.bin")):
+        raise Refusal(
+            f"{folder}: holds *.bin, weights that can run code when they are loaded",
+            allowed="*.safetensors alone",
+            do="save the model again with safetensors, without the *.bin files",
+        )

@@ -1,0 +1,97 @@
+"""The knobs of optimisation that every trained stage has; values live in conf/stage/."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mllmrec.schema import Model, NoEffect
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Optimisation(Model):
+    """One run of an optimiser: AdamW, under TRL's and transformers' own names.
+
+    ``batch_size`` is in sequences an optimiser step, of which ``micro_batch_size`` are in memory
+    at once. Exactly one of ``epochs`` and ``max_steps`` is set. What has no field goes through
+    ``trainer_args``, which TRL validates.
+    """
+
+    learning_rate: Positive
+    lr_scheduler_type: Literal["constant", "constant_with_warmup", "linear", "cosine"]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)]
+    max_grad_norm: Positive
+    batch_size: Count
+    micro_batch_size: Count
+    epochs: Positive | None
+    max_steps: Count | None
+    gradient_checkpointing: bool
+    trainer_args: dict[str, Any]
+    save_steps: Annotated[Count, NoEffect()]
+    logging_steps: Annotated[Count, NoEffect()]
+
+    @model_validator(mode="after")
+    def check_length(self) -> Self:
+        if (self.epochs is None) == (self.max_steps is None):
+            raise ValueError("exactly one of epochs and max_steps must be set, the other null")
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError("batch_size must be a multiple of micro_batch_size")
+        return self
+
+
+class Lora(Model):
+    """Low-rank adapter: rank, scale alpha/r, dropout; which modules is the backbone's to say.
+
+    ``item_rows`` also trains the embedding rows of the item tokens (and, where embeddings are
+    tied, the same rows of the output head), which low-rank updates of linear layers cannot reach.
+    """
+
+    r: Count
+    alpha: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    item_rows: bool
+
+
+class ProbeOptions(Model):
+    """A fixed set of validation samples, ranked every so many optimiser steps.
+
+    ``keep=best`` publishes the adapter of the step with the highest NDCG@5 on the probe,
+    ``last`` that of the last step.
+    """
+
+    samples: Count
+    protocol: str
+    every: Count
+    keep: Literal["best", "last"]
+
+
+class SftOptions(Optimisation):
+    """``cot_prob``: share of samples with a rationale; ``next_item_share``: share of rows that are
+    dense next-item text (loss on every token) beside the candidate prompts (loss on the answer).
+    """
+
+    cot_prob: Share
+    next_item_share: Annotated[float, Field(ge=0, lt=1)]
+    lora: Lora
+    probe: ProbeOptions | None
+
+
+class GrpoOptions(Optimisation):
+    """``beta``: weight of the KL term against the merged SFT model (β); ``num_generations``: G."""
+
+    cot_prob: Share
+    beta: Annotated[float, Field(ge=0)]
+    num_generations: Annotated[int, Field(ge=2)]
+    max_completion_length: Count
+    lora: Lora
+    probe: ProbeOptions | None
+
+    @model_validator(mode="after")
+    def check_groups(self) -> Self:
+        if self.batch_size % self.num_generations:
+            raise ValueError("batch_size must be a multiple of num_generations")
+        return self

@@ -1,0 +1,136 @@
+"""Build a tiny model and its tokenizer from the dataset's own text, and train all of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset as Rows
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed
+from trl import SFTConfig
+
+from mllmrec.backbone.loading import device, dtype_of
+from mllmrec.backbone.tiny import Tiny
+from mllmrec.prompt import Prompt, escape
+from mllmrec.records import Prepared
+from mllmrec.stage.base import Job, Metrics
+from mllmrec.schema import Words
+from mllmrec.training.data import render_all
+from mllmrec.training.options import Optimisation
+from mllmrec.training.session import arguments, finish, seed_for, train
+from mllmrec.training.sft import RowTrainer, next_item_rows
+
+# Qwen's pattern: words, single digits, punctuation, line ends.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+# Qwen's chat format: with thinking switched off, an empty block precedes the answer.
+TEMPLATE = """{%- for message in messages %}
+{{- '<|im_start|>' + message['role'] + '\\n' }}
+{%- if message['role'] == 'assistant' %}
+{%- generation %}{{- message['content'] + '<|im_end|>' }}{%- endgeneration %}{{- '\\n' }}
+{%- else %}{{- message['content'] + '<|im_end|>\\n' }}{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+{{- '<|im_start|>assistant\\n' }}
+{%- if enable_thinking is defined and enable_thinking is false %}
+{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
+{%- endif %}"""
+
+
+def run_pretrain(options: Optimisation, job: Job) -> Metrics:
+    """Leave a model and its tokenizer in ``job.out``; it has seen training interactions alone."""
+    backbone, prompt, words = job.group(Tiny), job.group(Prompt), job.group(Words)
+    prepared = Prepared(job.inputs["prepare"])
+    tokenizer = build_tokenizer(backbone, prepared, prompt, words)
+    set_seed(seed_for(job.seed, "pretrain"))
+    model = Qwen3ForCausalLM(shape(backbone, tokenizer)).to(device(), dtype_of(backbone))
+    trainer = RowTrainer(
+        model=model,
+        args=arguments(
+            SFTConfig,
+            options,
+            job,
+            "pretrain",
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            remove_unused_columns=False,
+        ),
+        train_dataset=Rows.from_list(next_item_rows(prepared, prompt, tokenizer)),
+        processing_class=tokenizer,
+    )
+    metrics = train(trainer, job, "pretrain")
+    save(model, tokenizer, job.out)
+    finish(job)
+    return {**metrics, "parameters": float(model.num_parameters())}
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Weights as safetensors, and the tokenizer with its chat template."""
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
+def build_tokenizer(
+    backbone: Tiny, prepared: Prepared, prompt: Prompt, words: Words
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE in Qwen's manner, trained on prompts of the training split."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=backbone.vocab_size,
+        special_tokens=[END, START, STOP],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(prepared, prompt, words), trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=STOP,
+        pad_token=END,
+        additional_special_tokens=[START],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_max_length=backbone.max_length,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    fast.chat_template = TEMPLATE
+    fast.add_tokens(["<think>", "</think>"])
+    if backbone.item_tokens:
+        fast.add_tokens([f"[ITEM_{escape(item)}]" for item in sorted(prepared.titles)])
+    return fast
+
+
+def corpus(prepared: Prepared, prompt: Prompt, words: Words, most: int = 2000) -> Iterator[str]:
+    """Texts that hold every title, and the words of the prompt."""
+    for item, title in sorted(prepared.titles.items()):
+        yield prompt.item_text(item, title)
+    yield from render_all(prepared.samples("train").head(most), "train", prepared, prompt, words)
+
+
+def shape(backbone: Tiny, tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=-(-len(tokenizer) // 64) * 64,
+        hidden_size=backbone.hidden_size,
+        intermediate_size=backbone.intermediate_size,
+        num_hidden_layers=backbone.layers,
+        num_attention_heads=backbone.heads,
+        num_key_value_heads=backbone.kv_heads,
+        head_dim=backbone.head_dim,
+        max_position_embeddings=backbone.max_length,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype=torch.float32,
+    )

@@ -1,0 +1,93 @@
+"""A fixed probe of validation samples during training: the task's own metric, never the test's."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from mllmrec import ranking
+from mllmrec.artifacts import write_json
+from mllmrec.prompt import Prompt
+from mllmrec.records import Prepared
+from mllmrec.scoring.packed import answer_logps
+from mllmrec.stage.base import Metrics
+from mllmrec.schema import Words
+from mllmrec.training.adapter import save_adapter
+from mllmrec.training.data import render_all
+from mllmrec.training.options import ProbeOptions
+from mllmrec.training.session import seed_for
+
+TOKENS_PER_BATCH = 16384
+
+
+class Probe:
+    """Ranks the candidates of the first validation samples, in an order of their ids' hashes."""
+
+    def __init__(
+        self,
+        options: ProbeOptions,
+        prepared: Prepared,
+        prompt: Prompt,
+        words: Words,
+        tokenizer: Any,
+        seed: int,
+    ) -> None:
+        samples = prepared.samples("validation")
+        order = sorted(range(len(samples)), key=lambda row: seed_for(seed, "probe", row))
+        samples = samples[sorted(order[: options.samples])]
+        texts = render_all(samples, options.protocol, prepared, prompt, words)
+        candidates = samples[options.protocol].to_list()
+        self.prompts = prompt.encode_all(tokenizer, texts)
+        self.answers = [
+            [
+                prompt.encode_answer(tokenizer, prompt.answer_text(item, prepared.titles[item]))
+                for item in row
+            ]
+            for row in candidates
+        ]
+        targets = samples["target"].to_list()
+        self.targets = [row.index(target) for row, target in zip(candidates, targets, strict=True)]
+        self.seed, self.pad = seed, tokenizer.pad_token_id
+
+    def measure(self, model: Any) -> Metrics:
+        """HR@1, NDCG@5 and MRR on the probe."""
+        scores = answer_logps(model, self.prompts, self.answers, self.pad, TOKENS_PER_BATCH)
+        ranks = ranking.ranks(ranking.table(scores), self.targets, seed=self.seed)
+        return {
+            "probe/hr@1": float(ranking.hit_rate(ranks, 1).mean()),
+            "probe/ndcg@5": float(ranking.ndcg(ranks, 5).mean()),
+            "probe/mrr": float(ranking.mrr(ranks).mean()),
+        }
+
+
+class ProbeCallback(TrainerCallback):
+    """Measures every so many steps, logs it, and keeps the adapter that was best.
+
+    A measurement never disturbs the training: it draws no random number. On a resumed run the
+    same steps give the same numbers, so the adapter that is kept is the same one too.
+    """
+
+    def __init__(
+        self, probe: Probe, options: ProbeOptions, folder: Path, tell: Callable[[Metrics, int], None]
+    ) -> None:
+        self.probe, self.options, self.folder, self.tell = probe, options, folder, tell
+        self.record = folder / "best.json"
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if state.global_step == 0:
+            self.look(state.global_step, model)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        step = state.global_step
+        if step % self.options.every == 0 or step == state.max_steps:
+            self.look(step, model)
+
+    def look(self, step: int, model: Any) -> None:
+        metrics = self.probe.measure(model)
+        self.tell(metrics, step)
+        best = json.loads(self.record.read_text()) if self.record.exists() else {}
+        if not best or metrics["probe/ndcg@5"] > best["probe/ndcg@5"]:
+            save_adapter(model, self.folder / "adapter")
+            write_json(self.record, {"step": step, **metrics})

@@ -1,0 +1,40 @@
+"""Which training samples carry a rationale, and how rationales are read."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from mllmrec.training.session import seed_for
+
+log = logging.getLogger(__name__)
+
+
+def read(inputs: Mapping[str, Path]) -> dict[str, str]:
+    """Rationales by sample id, from the stage that wrote them; empty where none is stood on."""
+    if "rationales" not in inputs:
+        return {}
+    table = pl.read_parquet(inputs["rationales"] / "rationales.parquet")
+    return dict(zip(table["sample_id"], table["text"], strict=True))
+
+
+def choose(
+    sample_ids: Sequence[str], rationales: Mapping[str, str], share: float, seed: int, label: str
+) -> dict[str, str]:
+    """The rationales that ``share`` of all training samples carry.
+
+    Samples are taken in the order of a hash of (seed, sample id), so the choice at 0.05 is a
+    subset of the choice at 0.10. Where fewer have a rationale than are asked for, it says so.
+    """
+    wanted = round(share * len(sample_ids))
+    if not wanted:
+        return {}
+    able = [id for id in sample_ids if id in rationales]
+    log.info("%s: %d of %d samples have a rationale", label, len(able), len(sample_ids))
+    if len(able) < wanted:
+        log.warning(
+            "%s.cot_prob=%g asks for %d rationales, %d are there", label, share, wanted, len(able)
+        )
+    ordered = sorted(able, key=lambda id: seed_for(seed, "rationale", id))
+    return {id: rationales[id] for id in ordered[:wanted]}

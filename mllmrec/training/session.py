@@ -1,0 +1,159 @@
+"""What every training run shares: arguments, checkpoints that survive a kill, and what is told."""
+
+import hashlib
+import logging
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from mllmrec.errors import Refusal
+from mllmrec.stage.base import Job
+from mllmrec.training.adapter import save_adapter
+from mllmrec.training.options import Optimisation, ProbeOptions
+
+log = logging.getLogger(__name__)
+
+WHOLE = "whole"  # a marker within a checkpoint, written after everything else of it
+
+
+def seed_for(seed: int, *purpose: object) -> int:
+    """A seed of 31 bits for one purpose, so that no two purposes share a stream of numbers."""
+    text = "/".join(map(str, (seed, *purpose)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def arguments(kind: type, options: Optimisation, job: Job, label: str, **more: Any) -> Any:
+    """TRL's arguments of this kind, from our knobs.
+
+    Raises:
+        Refusal: ``trainer_args`` holds a name or a value that TRL does not take.
+    """
+    on_gpu = torch.cuda.is_available()
+    known: dict[str, Any] = {
+        "output_dir": str(job.out / "checkpoints"),
+        "seed": seed_for(job.seed, label),
+        "learning_rate": options.learning_rate,
+        "lr_scheduler_type": options.lr_scheduler_type,
+        "warmup_steps": options.warmup_steps,
+        "weight_decay": options.weight_decay,
+        "adam_beta2": options.adam_beta2,
+        "max_grad_norm": options.max_grad_norm,
+        "per_device_train_batch_size": options.micro_batch_size,
+        "gradient_accumulation_steps": options.batch_size // options.micro_batch_size,
+        "num_train_epochs": options.epochs or 1,
+        "max_steps": options.max_steps or -1,
+        "gradient_checkpointing": options.gradient_checkpointing,
+        "bf16": on_gpu,
+        "use_cpu": not on_gpu,
+        "save_strategy": "steps",
+        "save_steps": options.save_steps,
+        "save_total_limit": 2,
+        "logging_steps": options.logging_steps,
+        "report_to": [],
+        "disable_tqdm": True,
+        **more,
+    }
+    try:
+        return kind(**{**known, **options.trainer_args})
+    except (TypeError, ValueError) as error:
+        raise Refusal(
+            f"{label}.trainer_args={options.trainer_args}: {error}",
+            allowed=f"the fields of TRL's {kind.__name__}",
+            do=f"type {label}.trainer_args={{}} to leave them out",
+        ) from error
+
+
+class Follow(TrainerCallback):
+    """Sends metrics to tracking, shows progress, and marks a checkpoint once it is whole."""
+
+    def __init__(self, job: Job, label: str) -> None:
+        self.job, self.label = job, label
+        self.said = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc=self.label,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+        )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.update(1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        numbers = {name: float(v) for name, v in (logs or {}).items() if isinstance(v, int | float)}
+        self.job.log(numbers, state.global_step)
+        shown = {name: numbers[name] for name in ("loss", "reward") if name in numbers}
+        self.bar.set_postfix(shown)
+        if self.bar.disable and time.monotonic() - self.said > 15:
+            self.said = time.monotonic()
+            told = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+            log.info("%s: step %d of %d, %s", self.label, state.global_step, state.max_steps, told)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.close()
+
+
+def newest_whole(checkpoints: Path) -> Path | None:
+    """The last checkpoint that was written to its end; those that were not are removed."""
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    for path in found:
+        if not (path / WHOLE).exists():
+            log.info("leaving out %s: its writing was interrupted", path.name)
+            shutil.rmtree(path)
+    whole = [path for path in found if path.exists()]
+    return whole[-1] if whole else None
+
+
+def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
+    """Train to the end, from the newest whole checkpoint if there is one.
+
+    Returns:
+        The last value of every number that was logged.
+    """
+    for printer in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printer)
+    trainer.add_callback(Follow(job, label))
+    checkpoint = newest_whole(job.out / "checkpoints")
+    if checkpoint:
+        log.info("%s: going on from step %s", label, checkpoint.name.split("-")[1])
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    last: dict[str, float] = {"steps": float(trainer.state.global_step)}
+    for entry in trainer.state.log_history:
+        last |= {name: float(v) for name, v in entry.items() if isinstance(v, int | float)}
+    volatile = ("runtime", "per_second", "step_time", "total_flos", "epoch")
+    return {
+        name: value
+        for name, value in last.items()
+        if name != "step" and not any(word in name for word in volatile)
+    }
+
+
+def finish(job: Job) -> None:
+    """Remove the checkpoints: the artifact holds what is left, the result."""
+    shutil.rmtree(job.out / "checkpoints", ignore_errors=True)
+
+
+def publish_adapter(model: Any, probe: ProbeOptions | None, out: Path) -> None:
+    """Leave the adapter in ``out``: the one that did best on the probe, or the last one."""
+    best = out / "best"
+    if probe and probe.keep == "best":
+        for path in (best / "adapter").iterdir():
+            path.replace(out / path.name)
+    else:
+        save_adapter(model, out)
+    if (best / "best.json").exists():
+        (best / "best.json").replace(out / "best.json")
+    shutil.rmtree(best, ignore_errors=True)

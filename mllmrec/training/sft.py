@@ -1,0 +1,122 @@
+"""Supervised fine-tuning through TRL: a new adapter, loss on the answer alone."""
+
+import random
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from datasets import Dataset as Rows
+from peft import get_peft_model
+from transformers import set_seed
+from trl import SFTConfig, SFTTrainer
+
+from mllmrec.backbone.base import Backbone
+from mllmrec.backbone.loading import load_model, load_tokenizer
+from mllmrec.prompt import Prompt
+from mllmrec.records import Prepared
+from mllmrec.stage.base import Job, Metrics
+from mllmrec.schema import Words
+from mllmrec.training.adapter import lora_config
+from mllmrec.training.data import answered_rows, check_lengths, render_all
+from mllmrec.training.options import SftOptions
+from mllmrec.training.probe import Probe, ProbeCallback
+from mllmrec.training.rationales import choose, read
+from mllmrec.training.session import arguments, finish, publish_adapter, seed_for, train
+
+
+class RowTrainer(SFTTrainer):
+    """TRL's trainer with the output head on labelled positions alone.
+
+    TRL's own fused head works on every position where there is no Triton (a prompt of 150 tokens
+    for an answer of 2), and reads the head's weight past PEFT's trainable rows.
+    """
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Mean negative log-likelihood of the labels, over the whole optimiser step's labels."""
+        labels = inputs["labels"][:, 1:]
+        columns = (labels != -100).any(0).nonzero()[:, 0]  # the head is applied to these alone
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            logits_to_keep=columns,
+            use_cache=False,
+        )
+        wanted = labels[:, columns]
+        loss = F.cross_entropy(
+            outputs.logits.float().flatten(0, 1), wanted.flatten(), reduction="sum"
+        )
+        count = (wanted != -100).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = loss / torch.as_tensor(count).clamp(min=1)
+        return (loss, outputs) if return_outputs else loss
+
+
+def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
+    """Train an adapter on the backbone (or on a merged model) and leave it in ``job.out``."""
+    backbone, prompt, words = job.group(Backbone), job.group(Prompt), job.group(Words)
+    base = job.inputs.get("model") or backbone.fetch()
+    prepared = Prepared(job.inputs["prepare"])
+    tokenizer: Any = load_tokenizer(base)
+    set_seed(seed_for(job.seed, label))
+    model = load_model(base, backbone)
+    rows = training_rows(options, job, prepared, prompt, words, tokenizer, label)
+    check_lengths([row["input_ids"] for row in rows], model.config.max_position_embeddings)
+    trainer = RowTrainer(
+        model=get_peft_model(model, lora_config(options.lora, backbone, tokenizer)),
+        args=arguments(
+            SFTConfig,
+            options,
+            job,
+            label,
+            max_length=None,  # nothing is cut: lengths were checked
+            dataset_kwargs={"skip_prepare_dataset": True},
+            remove_unused_columns=False,
+        ),
+        train_dataset=Rows.from_list(rows),
+        processing_class=tokenizer,
+    )
+    if options.probe:
+        probe = Probe(options.probe, prepared, prompt, words, tokenizer, job.seed)
+        trainer.add_callback(ProbeCallback(probe, options.probe, job.out / "best", job.log))
+    metrics = train(trainer, job, label)
+    publish_adapter(trainer.model, options.probe, job.out)
+    finish(job)
+    return metrics
+
+
+def training_rows(
+    options: SftOptions,
+    job: Job,
+    prepared: Prepared,
+    prompt: Prompt,
+    words: Words,
+    tokenizer: Any,
+    label: str,
+) -> list[dict[str, list[int]]]:
+    """Candidate prompts with their answers, and the asked share of dense next-item text."""
+    samples = prepared.samples("train")
+    hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
+    texts = render_all(samples, "train", prepared, prompt, words, hints)
+    rows = answered_rows(texts, samples["target"].to_list(), prepared, prompt, tokenizer)
+    if options.next_item_share:
+        text = next_item_rows(prepared, prompt, tokenizer)
+        wanted = round(len(rows) * options.next_item_share / (1 - options.next_item_share))
+        pick = random.Random(seed_for(job.seed, label, "next_item_text"))
+        rows += [text[pick.randrange(len(text))] for _ in range(wanted)]
+    return rows
+
+
+def next_item_rows(
+    prepared: Prepared, prompt: Prompt, tokenizer: Any
+) -> list[dict[str, list[int]]]:
+    """Each user's training interactions as plain text, with the loss on every token."""
+    texts = [prompt.history_text(items, prepared.titles) for items in prepared.sequences["items"]]
+    return [
+        {"input_ids": ids, "labels": list(ids)}
+        for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]
+    ]
