@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 # What .venv was made of: removed first and written last, so that an install which was killed leaves
 # none and the next call starts over.
 STAMP := $(VENV)/made-of
+# Locked by whoever is making it, an orphaned pip included; the system unlocks it for the dead.
+LOCK := .venv.lock
 ARGS ?=
 BENCH ?= $(sort $(wildcard bench/[!_]*.py))
 
@@ -51,16 +53,24 @@ PYTHONS = $(or $(PYTHON),python3 python3.11 python3.12 python3.13 python)
 # Without PYTHON, an environment that works is kept, whichever Python made it.
 venv: ## make .venv if it is missing, half-made or out of date
 	@set -e; \
-	have="$$($(BIN)/python -c '$(VERSION)' 2>/dev/null || true)"; \
-	want="$$have"; \
-	if [ -n "$(PYTHON)" ]; then want="$$($(PYTHON) -c '$(VERSION)' 2>/dev/null || true)"; fi; \
-	where="python$$want $(CURDIR)"; \
-	what="$$(cat pyproject.toml constraints.txt | cksum | tr ' ' '-')"; \
-	old="$$(cat $(STAMP) 2>/dev/null || true)"; \
-	kept=no; \
-	if [ -n "$$have" ] && [ "$$have" = "$$want" ]; then \
-		case "$$old" in "$$what $$where") exit 0;; *" $$where") kept=yes;; esac; \
+	fresh() { \
+		have="$$($(BIN)/python -c '$(VERSION)' 2>/dev/null || true)"; \
+		want="$$have"; \
+		if [ -n "$(PYTHON)" ]; then want="$$($(PYTHON) -c '$(VERSION)' 2>/dev/null || true)"; fi; \
+		where="python$$want $(CURDIR)"; \
+		what="$$(cat pyproject.toml constraints.txt | cksum | tr ' ' '-')"; \
+		old="$$(cat $(STAMP) 2>/dev/null || true)"; \
+		kept=no; \
+		if [ -z "$$have" ] || [ "$$have" != "$$want" ]; then return 1; fi; \
+		case "$$old" in "$$what $$where") return 0;; *" $$where") kept=yes;; esac; \
+		return 1; \
+	}; \
+	if fresh; then exit 0; fi; \
+	if command -v flock > /dev/null; then \
+		exec 9> $(LOCK); \
+		flock -n 9 || { echo "venv: another process is making it: waiting"; flock 9; }; \
 	fi; \
+	if fresh; then exit 0; fi; \
 	start="$$(date +%s)"; \
 	if [ $$kept = yes ]; then \
 		echo "venv: pyproject.toml or constraints.txt has changed: bringing $(VENV) up to date"; \

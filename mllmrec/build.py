@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -16,9 +17,7 @@ log = logging.getLogger(__name__)
 OnMetrics = Callable[[str, Metrics, int], None]
 
 
-def carry_out(
-    steps: Sequence[Step], config: Config, on_metrics: OnMetrics
-) -> dict[str, Artifact]:
+def carry_out(steps: Sequence[Step], config: Config, on_metrics: OnMetrics) -> dict[str, Artifact]:
     """Take every step of a plan in order; return the artifact of each by its id."""
     done: dict[str, Artifact] = {}
     steps = [step for step in steps if step.action != "skip"]
@@ -36,9 +35,7 @@ def carry_out(
     return done
 
 
-def build(
-    step: Step, done: dict[str, Artifact], config: Config, on_metrics: OnMetrics
-) -> Artifact:
+def build(step: Step, done: dict[str, Artifact], config: Config, on_metrics: OnMetrics) -> Artifact:
     """Build one artifact under its lock, unless another process has built it meanwhile."""
     asked = time.time()
     with locks.held(step.folder.with_name(f".lock-{step.id}")):
@@ -61,7 +58,7 @@ def build_locked(
     for artifact in inputs.values():
         artifact.verify(thorough=True)
     if step.stage.needs_torch:
-        set_threads(config.top.threads)
+        ready_torch(config.top.threads)
     job = Job(
         out=partial,
         inputs={name: artifact.folder for name, artifact in inputs.items()},
@@ -84,9 +81,16 @@ def build_locked(
     return artifacts.publish(partial, step.folder, manifest)
 
 
-def set_threads(threads: int | None) -> None:
-    """Fix the number of threads that torch computes with; results are equal only at equal ones."""
+def ready_torch(threads: int | None) -> None:
+    """Fix the number of threads, and quiet what the libraries below say of themselves.
+
+    Results are the same bytes only at the same number of threads.
+    """
     import torch
+    from transformers.utils import logging as transformers_logging
 
     if threads is not None:
         torch.set_num_threads(threads)
+    transformers_logging.disable_progress_bar()
+    # transformers renames an argument that TRL still uses; neither is ours or the user's to mend
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*deprecated.*")

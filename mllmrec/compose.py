@@ -126,9 +126,7 @@ def not_composed(
     )
 
 
-def siblings(
-    parent: str, overrides: Sequence[str], search: Sequence[str], name: str
-) -> list[str]:
+def siblings(parent: str, overrides: Sequence[str], search: Sequence[str], name: str) -> list[str]:
     """The keys beside an unknown one, from the config composed without it."""
     try:
         tree: Any = compose(name, overrides=[*overrides, *search])

@@ -57,10 +57,7 @@ def plan(config: Config, store: Store) -> list[Step]:
 
 def add(stage: Stage, config: Config, store: Store, steps: dict[str, Step]) -> Step:
     """Add a stage, after everything that it stands on; a stage asked for twice is one step."""
-    below = {
-        name: add(other, config, store, steps)
-        for name, other in stage.inputs(config).items()
-    }
+    below = {name: add(other, config, store, steps) for name, other in stage.inputs(config).items()}
     inputs = {name: step.id for name, step in below.items()}
     identity = {
         "version": stage.version,

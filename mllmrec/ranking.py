@@ -201,7 +201,7 @@ def _resampled(values: Floats, seed: int, draws: int) -> Floats:
         raise Refusal(
             "there are no samples to average over",
             allowed="one sample or more",
-            do="widen the filters of the dataset, or raise evaluate.limit",
+            do="let shorter users in: dataset.min_interactions=3",
         )
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK // n)

@@ -9,21 +9,21 @@ import polars as pl
 
 ITEMS = pl.Schema(
     {
-        "item_id": pl.String,
-        "title": pl.String,
-        "picture": pl.String,  # relative to the folder of the table; null where there is none
+        "item_id": pl.String(),
+        "title": pl.String(),
+        "picture": pl.String(),  # relative to the folder of the table; null where there is none
         "genres": pl.List(pl.String),
-        "year": pl.Int32,
+        "year": pl.Int32(),
     }
 )
-INTERACTIONS = pl.Schema({"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64})
-SEQUENCES = pl.Schema({"user_id": pl.String, "items": pl.List(pl.String)})
+INTERACTIONS = pl.Schema({"user_id": pl.String(), "item_id": pl.String(), "timestamp": pl.Int64()})
+SEQUENCES = pl.Schema({"user_id": pl.String(), "items": pl.List(pl.String)})
 SAMPLES = pl.Schema(  # and one column of candidates (list of item ids, shuffled) a protocol
     {
-        "sample_id": pl.String,
-        "user_id": pl.String,
+        "sample_id": pl.String(),
+        "user_id": pl.String(),
         "history": pl.List(pl.String),
-        "target": pl.String,
+        "target": pl.String(),
     }
 )
 

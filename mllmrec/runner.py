@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mllmrec import roots
+from mllmrec import provenance, roots
 from mllmrec.artifacts import Artifact, Store, digest
 from mllmrec.build import carry_out
 from mllmrec.compose import typed_keys
@@ -58,7 +58,7 @@ def reach(
     launch_id = digest({"goal": goal.id, "store": str(store.root), "overrides": list(overrides)})
     with open_run(
         config.tracking,
-        config=plain,
+        config={**plain, "provenance": provenance.record()},
         goal=config.top.goal,
         overrides=overrides,
         run_id=launch_id,
@@ -79,7 +79,9 @@ def tell(tracker: Tracker, steps: Sequence[Step], done: Mapping[str, Artifact]) 
         for name, value in done[step.id].manifest["metrics"].items()
     }
     tracker.summary(columns)
-    made = {step.label: done[step.id].folder for step in steps if step.action in ("build", "resume")}
+    made = {
+        step.label: done[step.id].folder for step in steps if step.action in ("build", "resume")
+    }
     used = {step.label: done[step.id].folder for step in steps if step.action == "reuse"}
     tracker.lineage(inputs=used, outputs=made)
 

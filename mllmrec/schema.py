@@ -201,7 +201,9 @@ def gather(path: str, node: Mapping[str, Any], faults: list[str]) -> Any:
         faults.append(f"{path}: unknown knob, known: {', '.join(sorted(Top.model_fields))}")
         return None
     if path in NAMED:
-        return {name: gather_one(f"{path}.{name}", part, path, faults) for name, part in node.items()}
+        return {
+            name: gather_one(f"{path}.{name}", part, path, faults) for name, part in node.items()
+        }
     return gather_one(path, node, path if path in GROUPS else "stage", faults)
 
 

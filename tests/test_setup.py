@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -100,7 +101,7 @@ PLAYED = """\
 #!/bin/sh
 case "$*" in
     "-m venv "*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo venv >> calls;;
-    "-m pip install "*) echo "pip $4" >> calls; [ ! -e pip-fails ];;
+    "-m pip install "*) echo "pip $4" >> calls; [ ! -e pip-fails ]; ok=$?; sleep 0.3; exit $ok;;
     *ensurepip*) [ ! -e no-venv-module ] && echo "$PWD/{name}";;
     *sys.version_info*) echo {version};;
     launch.py*) echo "launched $*";;
@@ -167,6 +168,16 @@ def test_an_install_that_broke_off_is_started_over(checkout: Path) -> None:
 
     (checkout / "pip-fails").unlink()
     assert make(checkout, "venv", "PYTHON=./py311")[1] == ["venv", "pip"]
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock to lock with")
+def test_two_makes_at_once_make_one_environment(checkout: Path) -> None:
+    command = ["make", "run", "PYTHON=./py311"]
+    both = [subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE) for _ in range(2)]
+    told = [one.communicate(timeout=60)[0] for one in both]
+    assert all(b"launched launch.py" in one for one in told)
+    calls = (checkout / "calls").read_text().split("\n")
+    assert [call.split()[0] for call in calls if call] == ["venv", "pip"]
 
 
 @pytest.mark.parametrize("why", ["no such Python", "no venv module"])

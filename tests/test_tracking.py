@@ -19,8 +19,8 @@ import yaml
 from pydantic import ValidationError
 
 from mllmrec.errors import Refusal
+from mllmrec.redact import Scrubber
 from mllmrec.tracking import (
-    Scrubber,
     Tracker,
     Tracking,
     exit_code,

@@ -56,9 +56,7 @@ class Pretrained(Backbone):
         if self.hub == "modelscope":
             from modelscope import snapshot_download as from_modelscope
 
-            return Path(
-                from_modelscope(self.path, revision=self.revision, allow_patterns=WANTED)
-            )
+            return Path(from_modelscope(self.path, revision=self.revision, allow_patterns=WANTED))
         from huggingface_hub import snapshot_download
 
         return Path(snapshot_download(self.path, revision=self.revision, allow_patterns=WANTED))

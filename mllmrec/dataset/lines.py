@@ -84,7 +84,10 @@ class BadRows:
 
 def _told(rule: Rule) -> pl.Expr:
     return pl.format(
-        "field {}, value '{}': {}", pl.lit(rule.field), rule.value.fill_null(""), pl.lit(rule.why)
+        "field {}, value '{}': {}",
+        pl.lit(rule.field),
+        rule.value.fill_null("").str.slice(0, 100),
+        pl.lit(rule.why),
     )
 
 

@@ -22,7 +22,7 @@ def print_results(results: Mapping[str, Any]) -> None:
     """A table a protocol: policies by metrics, means with half the width of the 95 % interval."""
     out = console()
     for protocol, found in results["protocols"].items():
-        names = list(next(iter(found["policies"].values())))
+        names = sorted(next(iter(found["policies"].values())), key=place)
         title = (
             f"{protocol}: {found['candidates']} candidates, {found['samples']} test samples "
             "(± half of the 95 % interval)"
@@ -30,13 +30,20 @@ def print_results(results: Mapping[str, Any]) -> None:
         table = Table("policy", title=title, box=box.SIMPLE_HEAD, title_justify="left")
         for name in names:
             table.add_column(name.upper(), justify="right")
-        for policy, metrics in found["policies"].items():
+        for policy in results["order"]:
+            metrics = found["policies"][policy]
             table.add_row(policy, *(cell(metrics[name]) for name in names))
         out.print(table)
         if left := results["left_out"].get(protocol):
             out.print(f"{protocol}: K = {left} left out, K must be below the number of candidates")
     for line in results["differences"]:
         out.print(sentence(line))
+
+
+def place(metric: str) -> tuple[str, int]:
+    """Hit rates first, by K, then NDCG, then MRR."""
+    name, _, k = metric.partition("@")
+    return {"hr": "1", "ndcg": "2"}.get(name, "3"), int(k or 0)
 
 
 def cell(metric: Mapping[str, float]) -> str:

@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from mllmrec import ranking
 from mllmrec.artifacts import write_json
 from mllmrec.report.tables import print_results
-from mllmrec.schema import NoEffect
 from mllmrec.stage.base import Job, Metrics, Stage
 from mllmrec.stage.rank import POLICIES, Rank
 
@@ -27,6 +26,7 @@ class Evaluate(Stage):
 
     ``policies`` are rows of the table, ``compare`` pairs of them: each first one is said to be
     above, below or not distinguishable from its second, by paired bootstrap on NDCG@K.
+    ``samples`` bounds the test samples ranked under a protocol; the same ones for every policy.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -36,7 +36,8 @@ class Evaluate(Stage):
     policies: Annotated[list[str], Field(min_length=1)]
     compare: list[tuple[str, str]]
     compare_k: Annotated[int, Field(ge=1)]
-    tokens_per_batch: Annotated[int, Field(ge=1), NoEffect()]
+    samples: dict[str, Annotated[int, Field(ge=1)]]
+    tokens_per_batch: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
     def check_policies(self) -> Self:
@@ -50,6 +51,7 @@ class Evaluate(Stage):
             policy: Rank(
                 policy=policy,
                 protocols=tuple(self.protocols),
+                samples={p: n for p, n in self.samples.items() if p in self.protocols},
                 tokens_per_batch=self.tokens_per_batch,
             )
             for policy in self.policies
@@ -74,6 +76,7 @@ class Evaluate(Stage):
                 },
             }
             results["differences"] += self.differences(ranks, protocol, kept, job.seed)
+        results["order"] = list(ranks)
         results["left_out"] = {p: sorted(set(self.k) - set(kept)) for p, kept in ks.items()}
         write_json(job.out / RESULTS, results)
         return flat(results)
@@ -98,7 +101,9 @@ class Evaluate(Stage):
 
 def read_ranks(folder: Path, protocols: list[str]) -> dict[str, tuple[Any, int]]:
     """Ranks of the target and the number of candidates, by protocol."""
-    tables = {p: pl.read_parquet(folder / f"{p}.parquet", columns=["ranked", "rank"]) for p in protocols}
+    tables = {
+        p: pl.read_parquet(folder / f"{p}.parquet", columns=["ranked", "rank"]) for p in protocols
+    }
     return {
         protocol: (table["rank"].to_numpy(), int(np.max(table["ranked"].list.len().to_numpy())))
         for protocol, table in tables.items()
@@ -118,9 +123,7 @@ def told(difference: ranking.Difference) -> dict[str, Any]:
 def measure(ranks: Any, ks: tuple[int, ...], seed: int) -> dict[str, dict[str, float]]:
     """Each metric's mean and the bounds of its 95 % interval."""
     found = ranking.intervals(ranking.metrics(ranks, ks), seed=seed)
-    return {
-        name: {"mean": i.mean, "low": i.low, "high": i.high} for name, i in found.items()
-    }
+    return {name: {"mean": i.mean, "low": i.low, "high": i.high} for name, i in found.items()}
 
 
 def flat(results: Mapping[str, Any]) -> Metrics:

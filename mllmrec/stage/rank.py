@@ -4,21 +4,23 @@
 again: another ``grpo.beta`` ranks the new model alone.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
 
 from mllmrec import ranking
+from mllmrec.artifacts import digest
 from mllmrec.policy.baselines import BASELINES
 from mllmrec.records import Prepared
-from mllmrec.schema import NoEffect
 from mllmrec.stage.base import Job, Metrics, Stage
 from mllmrec.stage.pretrain import backbone_of
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
 
+Scorer = Callable[[pl.DataFrame, str], list[list[float]]]
 ADAPTERS = {"grpo": "grpo", "sft_continued": "sft_continued"}  # on the merged model
 MODELS = ("backbone", "backbone_text", "sft", *ADAPTERS)
 POLICIES = ("random", "popularity", "cooccurrence", "oracle", *MODELS)
@@ -33,7 +35,8 @@ class Rank(Stage):
 
     policy: str
     protocols: tuple[str, ...]
-    tokens_per_batch: Annotated[int, NoEffect()]
+    samples: dict[str, int]
+    tokens_per_batch: int
 
     @property
     def label(self) -> str:
@@ -55,24 +58,37 @@ class Rank(Stage):
 
     def run(self, job: Job) -> Metrics:
         prepared = Prepared(job.inputs["prepare"])
-        samples = prepared.samples("test")
-        scorer = self.scorer(job, prepared, samples)
+        score = self.scorer(job, prepared)
         for protocol in self.protocols:
-            write_ranking(job, self.policy, protocol, samples, scorer(protocol))
+            samples = chosen(prepared.samples("test"), self.samples.get(protocol), job.seed)
+            write_ranking(job, self.policy, protocol, samples, score(samples, protocol))
         return {}
 
-    def scorer(self, job: Job, prepared: Prepared, samples: pl.DataFrame) -> Any:
-        """A function from a protocol to the scores of its candidates."""
+    def scorer(self, job: Job, prepared: Prepared) -> Scorer:
+        """A function from samples and a protocol to the scores of the samples' candidates."""
         if self.policy in BASELINES:
-            baseline, histories = BASELINES[self.policy], samples["history"].to_list()
-            return lambda name: baseline(prepared, histories, samples[name].to_list())
+            baseline = BASELINES[self.policy]
+            return lambda samples, name: baseline(
+                prepared, samples["history"].to_list(), samples[name].to_list()
+            )
         if self.policy == "oracle":
-            return lambda name: oracle_scores(prepared, samples, name)
+            return lambda samples, name: oracle_scores(prepared, samples, name)
         from mllmrec.policy.model import ModelPolicy
 
         model = ModelPolicy(job, self.tokens_per_batch)
         by = model.by_text if self.policy == "backbone_text" else model.by_prompt
-        return lambda name: by(prepared, samples, name)
+        return lambda samples, name: by(prepared, samples, name)
+
+
+def chosen(samples: pl.DataFrame, most: int | None, seed: int) -> pl.DataFrame:
+    """At most so many samples, by a hash of (seed, sample id), in the order of the table.
+
+    The choice of fewer is a part of the choice of more.
+    """
+    if most is None or most >= len(samples):
+        return samples
+    keys = [digest({"seed": seed, "sample": id}) for id in samples["sample_id"]]
+    return samples[sorted(sorted(range(len(keys)), key=keys.__getitem__)[:most])]
 
 
 def oracle_scores(prepared: Prepared, samples: pl.DataFrame, protocol: str) -> list[list[float]]:
@@ -90,17 +106,19 @@ def write_ranking(
     targets = [row.index(t) for row, t in zip(candidates, samples["target"], strict=True)]
     table = ranking.table(scores)
     order = ranking.order(table, seed=job.seed)
-    ranked = [[row[i] for i in best[: len(row)]] for row, best in zip(candidates, order, strict=True)]
-    sorted_scores = [
-        [row[i] for i in best[: len(row)]] for row, best in zip(scores, order, strict=True)
-    ]
+    ranked, best_scores = ordered(candidates, order), ordered(scores, order)
     pl.DataFrame(
         {
             "sample_id": samples["sample_id"],
             "policy": [policy] * len(samples),
             "protocol": [protocol] * len(samples),
             "ranked": ranked,
-            "scores": sorted_scores,
+            "scores": best_scores,
             "rank": ranking.ranks(table, np.array(targets), seed=job.seed),
         }
     ).write_parquet(job.out / f"{protocol}.parquet")
+
+
+def ordered(rows: Sequence[Sequence[Any]], order: Any) -> list[list[Any]]:
+    """Each row's values by its order; the columns that pad the order are left out."""
+    return [[row[i] for i in best[: len(row)]] for row, best in zip(rows, order, strict=True)]

@@ -1,15 +1,18 @@
 """Low-rank adapters: make one on a model, save it, and load it from a folder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, PeftModel
 
+from mllmrec.artifacts import write_json
 from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import first_line
 from mllmrec.errors import Refusal
 from mllmrec.training.options import Lora
 
+CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
 
@@ -37,6 +40,10 @@ def save_adapter(model: Any, folder: Path) -> None:
         config.base_model_name_or_path = None
     model.save_pretrained(folder, safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)
+    config = json.loads((folder / CONFIG).read_text())
+    if isinstance(config["target_modules"], list):  # a set to PEFT, in an order of the moment
+        config["target_modules"].sort()
+    write_json(folder / CONFIG, config)
 
 
 def load_adapter(model: Any, folder: Path) -> PeftModel:
@@ -60,9 +67,9 @@ def check_adapter(folder: Path) -> None:
     """Refuse a folder that is not a whole adapter in safetensors."""
     from safetensors import SafetensorError, safe_open
 
-    allowed = f"adapter_config.json and {WEIGHTS}, as PEFT's save_pretrained writes them"
+    allowed = f"{CONFIG} and {WEIGHTS}, as PEFT's save_pretrained writes them"
     do = "type sft.adopt=DIR with a whole adapter"
-    for name in ("adapter_config.json", WEIGHTS):
+    for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise Refusal(f"{folder}: {name} is missing", allowed=allowed, do=do)
     try:

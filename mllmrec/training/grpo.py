@@ -16,8 +16,8 @@ from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.reward.base import Reward
-from mllmrec.stage.base import Job, Metrics
 from mllmrec.schema import Words
+from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
 from mllmrec.training.data import check_lengths, render_all
 from mllmrec.training.options import GrpoOptions

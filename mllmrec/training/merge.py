@@ -11,8 +11,8 @@ from mllmrec.backbone.pretrained import Pretrained
 from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
-from mllmrec.stage.base import Job, Metrics
 from mllmrec.schema import Words
+from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import load_adapter
 from mllmrec.training.data import answered_rows, render_all
 

@@ -40,6 +40,9 @@ class Optimisation(Model):
             raise ValueError("exactly one of epochs and max_steps must be set, the other null")
         if self.batch_size % self.micro_batch_size:
             raise ValueError("batch_size must be a multiple of micro_batch_size")
+        if self.save_steps % self.logging_steps:
+            # else a resumed run would average its first metrics over fewer steps
+            raise ValueError("save_steps must be a multiple of logging_steps")
         return self
 
 

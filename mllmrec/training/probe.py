@@ -11,15 +11,15 @@ from mllmrec import ranking
 from mllmrec.artifacts import write_json
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
+from mllmrec.schema import Words
 from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Metrics
-from mllmrec.schema import Words
 from mllmrec.training.adapter import save_adapter
 from mllmrec.training.data import render_all
 from mllmrec.training.options import ProbeOptions
 from mllmrec.training.session import seed_for
 
-TOKENS_PER_BATCH = 16384
+TOKENS_PER_BATCH = 4096
 
 
 class Probe:
@@ -70,12 +70,18 @@ class ProbeCallback(TrainerCallback):
     """
 
     def __init__(
-        self, probe: Probe, options: ProbeOptions, folder: Path, tell: Callable[[Metrics, int], None]
+        self,
+        probe: Probe,
+        options: ProbeOptions,
+        folder: Path,
+        tell: Callable[[Metrics, int], None],
     ) -> None:
         self.probe, self.options, self.folder, self.tell = probe, options, folder, tell
         self.record = folder / "best.json"
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+    ) -> None:
         if state.global_step == 0:
             self.look(state.global_step, model)
 

@@ -1,7 +1,7 @@
 """Which training samples carry a rationale, and how rationales are read."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -20,13 +20,14 @@ def read(inputs: Mapping[str, Path]) -> dict[str, str]:
 
 
 def choose(
-    sample_ids: Sequence[str], rationales: Mapping[str, str], share: float, seed: int, label: str
+    sample_ids: Iterable[str], rationales: Mapping[str, str], share: float, seed: int, label: str
 ) -> dict[str, str]:
     """The rationales that ``share`` of all training samples carry.
 
     Samples are taken in the order of a hash of (seed, sample id), so the choice at 0.05 is a
     subset of the choice at 0.10. Where fewer have a rationale than are asked for, it says so.
     """
+    sample_ids = list(sample_ids)
     wanted = round(share * len(sample_ids))
     if not wanted:
         return {}

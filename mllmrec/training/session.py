@@ -133,7 +133,8 @@ def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     last: dict[str, float] = {"steps": float(trainer.state.global_step)}
     for entry in trainer.state.log_history:
         last |= {name: float(v) for name, v in entry.items() if isinstance(v, int | float)}
-    volatile = ("runtime", "per_second", "step_time", "total_flos", "epoch")
+    # times, and what a resumed run counts from its resumption
+    volatile = ("runtime", "per_second", "step_time", "total_flos", "epoch", "train_loss")
     return {
         name: value
         for name, value in last.items()

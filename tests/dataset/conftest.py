@@ -11,7 +11,7 @@ CONF = Path(__file__).parents[2] / "conf" / "dataset"
 def dataset():
     """Builds a dataset from its YAML, with other values where they are given."""
 
-    def build(name, **over):
+    def build(name, /, **over):
         values = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
         module, kind = values.pop("_target_").rsplit(".", 1)
         return getattr(import_module(module), kind)(**values | over)

@@ -28,15 +28,15 @@ def test_a_file_changed_in_place_is_hashed_again(tmp_path):
 
 @pytest.mark.parametrize("path", [None, "no/such/folder"])
 def test_no_folder(path):
-    with pytest.raises(Refusal, match="dataset.path") as told:
+    with pytest.raises(Refusal, match=r"dataset\.path") as told:
         folder_of(path, name="reference")
     assert "dataset=reference dataset.path=DIR" in told.value.do
 
 
 def test_missing_and_empty_file(tmp_path):
-    with pytest.raises(Refusal, match="gone.dat: no such file") as told:
+    with pytest.raises(Refusal, match=r"gone\.dat: no such file") as told:
         present(tmp_path / "gone.dat", layout="lines of a::b", name="x")
     assert "lines of a::b" in told.value.allowed and "dataset.path=DIR" in told.value.do
     (tmp_path / "none.dat").touch()
-    with pytest.raises(Refusal, match="none.dat: the file is empty"):
+    with pytest.raises(Refusal, match=r"none\.dat: the file is empty"):
         present(tmp_path / "none.dat", layout="lines of a::b", name="x")

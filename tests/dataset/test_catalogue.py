@@ -34,7 +34,10 @@ def test_one_item_with_two_titles():
 def test_an_empty_title_does_not_condemn_the_one_after_it():
     bad = BadRows(limit=1)
     told = one_title_each(rows(("1", "  "), ("1", "A")), FILE, bad)
-    assert told["title"].to_list() == ["A"] and "line 1: field title of item, value '1'" in bad.first[0]
+    assert (
+        told["title"].to_list() == ["A"]
+        and "line 1: field title of item, value '1'" in bad.first[0]
+    )
 
 
 def test_nothing_left():

@@ -41,7 +41,10 @@ def test_a_first_line_is_no_header_when_rows_mention_it(dataset, rows):
     (rows / "tiny_titles.csv").write_text("7,Title\n8,B\n")
     for part in ("train", "test"):
         (rows / f"{part}.tsv").write_text("u\t8 7\n")
-    assert dataset("reference", path=str(rows)).load(rows).items["title"].to_list() == ["Title", "B"]
+    assert dataset("reference", path=str(rows)).load(rows).items["title"].to_list() == [
+        "Title",
+        "B",
+    ]
 
 
 def test_published_test_rows_stay_and_some_users_are_for_validation(dataset, tmp_path):
@@ -85,7 +88,11 @@ def test_pictures_are_copied_and_enter_the_content(dataset, rows, tmp_path):
 @pytest.mark.parametrize(
     ("file", "text", "told"),
     [
-        ("train.tsv", "1\t9 10\n5\n", r"train\.tsv, line 2: field row, value '5': not the 2 fields"),
+        (
+            "train.tsv",
+            "1\t9 10\n5\n",
+            r"train\.tsv, line 2: field row, value '5': not the 2 fields",
+        ),
         ("train.tsv", "1\t9 10\n5\t \n", r"train\.tsv, line 2: field items, value '5\s+': empty"),
         ("test.tsv", "1\t9 010\n", r"test\.tsv, line 1: field item, value '010': the item has no"),
         ("tiny_titles.csv", "7,A\n8\n", r"csv, line 2: field row, value '8': not id,title"),
