@@ -69,6 +69,14 @@ class Artifact:
             raise damaged(self, f"{MANIFEST} cannot be read ({error})") from error
 
     @property
+    def is_readable(self) -> bool:
+        """Whether the manifest can be read; where it is not needed, a damaged one is passed by."""
+        try:
+            return bool(self.manifest)
+        except Refusal:
+            return False
+
+    @property
     def id(self) -> str:
         return self.folder.name
 

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mllmrec.errors import Refusal
-from mllmrec.schema import Config, validate
+from mllmrec.schema import STAGES, Config, outside, validate
 from mllmrec.tracking import refuse_multirun_under_agent
 
 SHOWN = "`python launch.py --help` lists groups, `python launch.py --cfg job` every knob"
@@ -115,8 +115,11 @@ def not_composed(
         return unreadable(error)
     typed = found.group(1)
     others = [word for word in overrides if word.lstrip("+~").partition("=")[0] != typed]
-    parent, _, leaf = typed.rpartition(".")
-    known = siblings(parent, others, search, name)
+    tree = composed_without(others, search, name)
+    stage, parent, leaf = typed.partition(".")[0], *typed.rpartition(".")[::2]
+    if tree and stage in STAGES and stage not in tree:
+        return outside(stage, tree["goal"], sorted(k for k in tree if OmegaConf.is_dict(tree[k])))
+    known = siblings(parent, tree)
     near = difflib.get_close_matches(leaf, known, n=1)
     dot = f"{parent}." if parent else ""
     return Refusal(
@@ -126,11 +129,18 @@ def not_composed(
     )
 
 
-def siblings(parent: str, overrides: Sequence[str], search: Sequence[str], name: str) -> list[str]:
-    """The keys beside an unknown one, from the config composed without it."""
+def composed_without(overrides: Sequence[str], search: Sequence[str], name: str) -> Any:
+    """The config of the other overrides, or None where they do not compose either."""
     try:
-        tree: Any = compose(name, overrides=[*overrides, *search])
+        return compose(name, overrides=[*overrides, *search])
+    except (HydraException, OmegaConfBaseException):
+        return None
+
+
+def siblings(parent: str, tree: Any) -> list[str]:
+    """The keys beside an unknown one."""
+    try:
         node = OmegaConf.select(tree, parent) if parent else tree
-        return sorted(str(key) for key in node if key != "_target_") if node is not None else []
-    except (HydraException, OmegaConfBaseException, TypeError):
+        return sorted(str(key) for key in node if key != "_target_")
+    except (OmegaConfBaseException, TypeError):
         return []

@@ -47,13 +47,12 @@ def is_dead(path: Path) -> bool:
     """Whether the holder named in a lock file is gone, or the file is gone or unreadable."""
     try:
         holder = json.loads(path.read_text())
+        host, pid, start = holder["host"], holder["pid"], holder["start"]
         silence = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return True
-    except ValueError:
-        return True
-    if holder["host"] == socket.gethostname():
-        return process_start(holder["pid"]) != holder["start"]
+    if host == socket.gethostname():
+        return process_start(pid) != start
     return silence > DEAD
 
 
@@ -68,9 +67,25 @@ def claim(path: Path) -> bool:
             if not is_dead(path):
                 return False
             log.warning("taking over %s from a process that died", path.name)
-        me = os.getpid()
-        write_json(path, {"host": socket.gethostname(), "pid": me, "start": process_start(me)})
+        write_json(path, me())
     return True
+
+
+def me() -> dict[str, str | int | None]:
+    """This process, as a lock file names its holder."""
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "pid": pid, "start": process_start(pid)}
+
+
+def release(path: Path) -> None:
+    """Remove the lock, unless another process took it over while this one was suspended."""
+    with filelock.FileLock(path.with_name(path.name + ".guard")):
+        try:
+            mine = json.loads(path.read_text()) == me()
+        except (FileNotFoundError, ValueError):
+            return
+        if mine:
+            path.unlink()
 
 
 def keep_beating(path: Path, stop: threading.Event) -> None:
@@ -99,4 +114,4 @@ def held(path: Path) -> Iterator[None]:
     finally:
         stop.set()
         beat.join()
-        path.unlink(missing_ok=True)
+        release(path)

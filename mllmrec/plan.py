@@ -91,7 +91,7 @@ def to_build(step: Step, config: Config, store: Store) -> Step:
 def difference(step: Step, config: Config, store: Store) -> str:
     """What sets a missing artifact apart from the newest one of its kind."""
     for other in store.siblings(config.dataset_name, step.stage.name):
-        if other.manifest["label"] == step.label:
+        if other.is_readable and other.manifest["label"] == step.label:
             old, new = flatten(other.manifest["identity"]), flatten(step.identity)
             changed = [
                 f"{key.removeprefix('knobs.')} {old.get(key)} → {new.get(key)}"

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mllmrec.errors import Refusal
 
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 TARGET = "_target_"
 GROUPS = ("dataset", "backbone", "reasoner", "prompt", "reward", "algorithm", "tracking")
-STAGES = (
-    *("prepare", "pretrain", "pseudo_cot", "sft", "merge", "grpo", "sft_continued", "evaluate"),
-    *("ls", "gc"),
-)
+BUILT = ("prepare", "pretrain", "pseudo_cot", "sft", "merge", "grpo", "sft_continued", "evaluate")
+STAGES = (*BUILT, "show", "ls", "gc")
+FORCIBLE = (*BUILT, "rank", "show")  # evaluate stands on one rank a policy; it is no goal of its own
 NAMED = ("reward",)  # groups that hold several components, each under its own name
 
 
@@ -60,6 +59,13 @@ class Words(Model):
     verb: str
 
 
+def forcible(name: str) -> str:
+    """The name itself; ValueError where no artifact is made by a stage of this name."""
+    if name not in FORCIBLE:
+        raise ValueError(f"no stage of this name, known: {', '.join(FORCIBLE)}")
+    return name
+
+
 class Top(Model):
     """The knobs at the top of the config."""
 
@@ -68,7 +74,7 @@ class Top(Model):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     threads: Annotated[int, Field(ge=1)] | None
     artifacts: Path
-    force: list[str]
+    force: list[Annotated[str, AfterValidator(forcible)]]
     plan_only: bool
     yes: bool
 
@@ -139,6 +145,8 @@ def component(node: Mapping[str, Any], path: str, package: str) -> Any:
         )
     try:
         kind = getattr(import_module(module), name)
+        if not (isinstance(kind, type) and issubclass(kind, Model)):
+            raise AttributeError(f"{name} is no component")
     except (ImportError, AttributeError) as error:
         raise Refusal(
             f"{path}.{TARGET}={target!r}: {error}",
@@ -186,13 +194,18 @@ def split_off_dropped(
     orphans = {path for path in STAGES if TARGET not in tree.get(path, {TARGET: None})}
     for path in sorted(orphans & typed):
         known = [p for p, node in tree.items() if isinstance(node, Mapping) and p not in orphans]
-        raise Refusal(
-            f"{path}: stage={tree['goal']} does not stand on it",
-            allowed=f"here: {', '.join(known)}",
-            do=f"type stage={path}, or leave {path}.… out",
-        )
+        raise outside(path, tree["goal"], known)
     kept = {path: node for path, node in tree.items() if path not in orphans}
     return kept, tuple(sorted(orphans))
+
+
+def outside(path: str, goal: str, known: Iterable[str]) -> Refusal:
+    """What to say of a node that was typed although the goal does not stand on its stage."""
+    return Refusal(
+        f"{path}: stage={goal} does not stand on it",
+        allowed=f"here: {', '.join(known)}",
+        do=f"type stage={path}, or leave {path}.… out",
+    )
 
 
 def gather(path: str, node: Mapping[str, Any], faults: list[str]) -> Any:
@@ -223,7 +236,7 @@ def gather_one(path: str, node: Any, package: str, faults: list[str]) -> Any:
 
 def describe(fault: Any, prefix: str, kind: type[BaseModel]) -> str:
     """One fault of pydantic's in our words: the knob, its value, what is allowed."""
-    knob = prefix + ".".join(str(part) for part in fault["loc"])
+    knob = (prefix + ".".join(str(part) for part in fault["loc"])).rstrip(".")
     if fault["type"] == "extra_forbidden":
         known = sorted(kind.model_fields)
         near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
@@ -232,4 +245,5 @@ def describe(fault: Any, prefix: str, kind: type[BaseModel]) -> str:
     if fault["type"] == "missing":
         return f"{knob}: missing"
     message = fault["msg"].removeprefix("Value error, ")
-    return f"{knob or prefix.rstrip('.')}={fault['input']!r}: {message[0].lower()}{message[1:]}"
+    value = "" if isinstance(fault["input"], Mapping) else f"={fault['input']!r}"
+    return f"{knob}{value}: {message[0].lower()}{message[1:]}"

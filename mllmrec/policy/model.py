@@ -12,11 +12,12 @@ from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import load_model, load_tokenizer
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
+from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Job
 from mllmrec.training.adapter import load_adapter
-from mllmrec.training.data import check_lengths, render_all
+from mllmrec.training.data import check_lengths
 
 log = logging.getLogger(__name__)
 

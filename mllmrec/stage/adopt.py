@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mllmrec.artifacts import digest, folder_files
+from mllmrec.artifacts import MANIFEST, digest, folder_files
 from mllmrec.errors import Refusal
 from mllmrec.stage.base import Metrics
 
@@ -27,7 +27,15 @@ def identity(folder: Path, stage: str) -> dict[str, Any]:
 
 
 def take(folder: Path, out: Path, check: Callable[[Path], None]) -> Metrics:
-    """Copy an adopted folder into an artifact, once ``check`` has found it whole."""
+    """Copy an adopted folder into an artifact, once ``check`` has found it whole.
+
+    The manifest of one that was an artifact stays behind: in an unpublished folder it would say
+    that the copy is complete before it is.
+    """
     check(folder)
-    shutil.copytree(folder, out, dirs_exist_ok=True)
+
+    def left_out(at: str, names: list[str]) -> list[str]:
+        return [MANIFEST] if Path(at) == folder else []
+
+    shutil.copytree(folder, out, dirs_exist_ok=True, ignore=left_out)
     return {}

@@ -19,9 +19,9 @@ class Gc(Command):
 
     def execute(self, store: Store, *, yes: bool) -> None:
         needed = roots.users(store)
-        doomed = [a.folder for a in store if a.id not in needed]
+        doomed = sorted(store.root.glob("[!.]*/*/.old-*"))  # first: others step aside to such names
+        doomed += [a.folder for a in store if a.id not in needed]
         doomed += [p for p in store.partials() if p.name.removeprefix(PARTIAL) not in needed]
-        doomed += sorted(store.root.glob("[!.]*/*/.old-*"))
         doomed = [folder for folder in doomed if not is_being_built(folder)]
         if not doomed:
             console().print("nothing to remove: every artifact belongs to an existing run folder")

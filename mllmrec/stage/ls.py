@@ -15,7 +15,7 @@ class Ls(Command):
     """A row an artifact: its size, what was built on it, and how many run folders stand on it."""
 
     def execute(self, store: Store, *, yes: bool) -> None:
-        artifacts = list(store)
+        artifacts = [artifact for artifact in store if artifact.is_readable]
         used: dict[str, list[str]] = defaultdict(list)
         for artifact in artifacts:
             for id in artifact.manifest["identity"]["inputs"].values():
@@ -38,5 +38,8 @@ class Ls(Command):
         console().print(table)
         total = sum(artifact.size for artifact in artifacts)
         console().print(f"{len(artifacts)} artifacts, {human(total)}, in {store.root}")
+        for artifact in store:
+            if not artifact.is_readable:
+                console().print(f"damaged: {artifact.folder.relative_to(store.root)}")
         for partial in store.partials():
             console().print(f"unfinished: {partial.relative_to(store.root)}")

@@ -1,34 +1,11 @@
-"""Samples as prompts and token rows: the same rendering for SFT, GRPO and evaluation."""
+"""Prompts with their answers as token rows, never cut."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import polars as pl
 
 from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
-from mllmrec.schema import Words
-
-
-def render_all(
-    samples: pl.DataFrame,
-    protocol: str,
-    prepared: Prepared,
-    prompt: Prompt,
-    words: Words,
-    rationales: Mapping[str, str] | None = None,
-) -> list[str]:
-    """The user's message of every sample; rationales are looked up by the sample's id."""
-    rationales = rationales or {}
-    spoken = words.model_dump()
-    rows = zip(samples["sample_id"], samples["history"], samples[protocol], strict=True)
-    return [
-        prompt.render(
-            history.to_list(), candidates.to_list(), prepared.titles, spoken, rationales.get(id)
-        )
-        for id, history, candidates in rows
-    ]
 
 
 def answered_rows(

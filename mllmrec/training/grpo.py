@@ -15,11 +15,12 @@ from mllmrec.backbone.loading import load_model, load_tokenizer
 from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
+from mllmrec.rendering import render_all
 from mllmrec.reward.base import Reward
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
-from mllmrec.training.data import check_lengths, render_all
+from mllmrec.training.data import check_lengths
 from mllmrec.training.options import GrpoOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read

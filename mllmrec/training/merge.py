@@ -11,10 +11,11 @@ from mllmrec.backbone.pretrained import Pretrained
 from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
+from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import load_adapter
-from mllmrec.training.data import answered_rows, render_all
+from mllmrec.training.data import answered_rows
 
 
 def run_merge(samples: int, tolerance: float, job: Job) -> Metrics:

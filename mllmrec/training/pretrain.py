@@ -14,9 +14,9 @@ from mllmrec.backbone.loading import device, dtype_of
 from mllmrec.backbone.tiny import Tiny
 from mllmrec.prompt import Prompt, escape
 from mllmrec.records import Prepared
+from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
-from mllmrec.training.data import render_all
 from mllmrec.training.options import Optimisation
 from mllmrec.training.session import arguments, finish, seed_for, train
 from mllmrec.training.sft import RowTrainer, next_item_rows

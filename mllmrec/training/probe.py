@@ -11,11 +11,11 @@ from mllmrec import ranking
 from mllmrec.artifacts import write_json
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
+from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Metrics
 from mllmrec.training.adapter import save_adapter
-from mllmrec.training.data import render_all
 from mllmrec.training.options import ProbeOptions
 from mllmrec.training.session import seed_for
 

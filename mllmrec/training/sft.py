@@ -14,10 +14,11 @@ from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import load_model, load_tokenizer
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
+from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
-from mllmrec.training.data import answered_rows, check_lengths, render_all
+from mllmrec.training.data import answered_rows, check_lengths
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read
