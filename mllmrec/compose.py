@@ -14,6 +14,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     ConfigCompositionException,
@@ -78,7 +79,7 @@ def compose_one(overrides: Sequence[str], search: Sequence[str], name: str) -> C
         raise unreadable(error) from error
     except ConfigCompositionException as error:
         raise not_composed(error, overrides, search, name) from error
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, ValueError) as error:  # ValueError: dataset=3 and the like
         raise unreadable(error) from error
     return validate(plain, typed=typed_keys(overrides))  # type: ignore[arg-type]
 
@@ -89,8 +90,9 @@ def typed_keys(overrides: Sequence[str]) -> list[str]:
 
 
 def unknown_option(error: MissingConfigException) -> Refusal:
-    missing, options = error.missing_cfg_file or "", list(error.options or [])
-    group, _, choice = missing.rpartition("/")
+    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+    loader = GlobalHydra.instance().config_loader()
+    options = list(error.options or loader.get_group_options(group))  # Hydra gives none for lists
     near = difflib.get_close_matches(choice, options, n=1)
     return Refusal(
         f"{group or 'config'}={choice}: there is no such choice",
@@ -116,7 +118,8 @@ def not_composed(
     typed = found.group(1)
     others = [word for word in overrides if word.lstrip("+~").partition("=")[0] != typed]
     tree = composed_without(others, search, name)
-    stage, parent, leaf = typed.partition(".")[0], *typed.rpartition(".")[::2]
+    stage = typed.partition(".")[0]
+    parent, _, leaf = typed.rpartition(".")
     if tree and stage in STAGES and stage not in tree:
         return outside(stage, tree["goal"], sorted(k for k in tree if OmegaConf.is_dict(tree[k])))
     known = siblings(parent, tree)

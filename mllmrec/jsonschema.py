@@ -50,9 +50,10 @@ def of_root(conf: Path) -> Schema:
     nodes: Schema = {group: {"$ref": f"{group}.json"} for group in GROUPS}
     for stage in STAGES:
         file = conf / "stage" / f"{stage}.yaml"
-        kind = class_of(str(OmegaConf.load(file)[stage][TARGET]))
-        node = of_model(kind, comments(file), f"{stage}.")
-        node["properties"][TARGET] = {"const": target_of(kind)}
+        tree: Any = OmegaConf.load(file)
+        target = tree[stage][TARGET]
+        node = of_model(class_of(target), comments(file), f"{stage}.")
+        node["properties"][TARGET] = {"const": target}
         nodes[stage] = {"description": header(file), **node}
     nodes |= {"defaults": LIST, "hydra": {"type": "object"}}
     properties = {**top["properties"], **nodes}
@@ -63,7 +64,7 @@ def targets(folder: Path, *, deep: bool) -> dict[str, list[Path]]:
     """Each ``_target_`` in a folder's files and the files that name it, its namesake first."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.yaml")):
-        tree = OmegaConf.load(file)
+        tree: Any = OmegaConf.load(file)
         for node in tree.values() if deep else [tree]:
             if target := node.get(TARGET):
                 found.setdefault(target, []).append(file)
@@ -91,10 +92,6 @@ def class_of(target: str) -> type[BaseModel]:
     module, _, name = target.rpartition(".")
     found: type[BaseModel] = getattr(import_module(module), name)
     return found
-
-
-def target_of(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__name__}"
 
 
 def of_model(kind: type[BaseModel], said: Said, prefix: str = "") -> Schema:

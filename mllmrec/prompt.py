@@ -133,19 +133,30 @@ class Prompt(Model):
         hint = self.hint.format(**words, rationale=told) if told else ""
         texts: dict[Section, str] = {
             "task": self.task.format(**words),
-            "history": self._listed(self.history_header, history, titles, words, self.numbered),
+            "history": self.listed_history(history, titles, words),
             "candidates": self._listed(self.candidates_header, candidates, titles, words, False),
             "hint": hint,
             "instruction": self.instruction.format(**words, form=FORMS[self.answer]),
         }
         return "\n\n".join(texts[section] for section in self.order if texts[section])
 
+    def listed_history(
+        self, history: Sequence[str], titles: Mapping[str, str], words: Mapping[str, str]
+    ) -> str:
+        """The section of the history as ``render`` writes it, its header included."""
+        return self._listed(self.history_header, history, titles, words, self.numbered)
+
     def messages(self, user_text: str) -> list[dict[str, str]]:
         """The conversation that a chat template renders: one message, by the user."""
         return [{"role": "user", "content": user_text}]
 
     def encode_all(self, tokenizer: Any, user_texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each prompt up to where the answer begins, thinking switched off.
+        """Token ids of each prompt up to where the answer begins, thinking switched off."""
+        texts = self.framed(tokenizer, user_texts)
+        return tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+
+    def framed(self, tokenizer: Any, user_texts: Sequence[str]) -> list[str]:
+        """Each message in the chat format of the model, up to where the answer begins.
 
         Raises Refusal where the tokenizer has no chat template.
         """
@@ -163,7 +174,7 @@ class Prompt(Model):
             enable_thinking=False,
             tokenize=False,  # what tokenize=True returns differs between versions
         )
-        return tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return list(texts)
 
     def encode(self, tokenizer: Any, user_text: str) -> list[int]:
         """Token ids of one prompt, as ``encode_all``."""

@@ -28,7 +28,7 @@ TARGET = "_target_"
 GROUPS = ("dataset", "backbone", "reasoner", "prompt", "reward", "algorithm", "tracking")
 BUILT = ("prepare", "pretrain", "pseudo_cot", "sft", "merge", "grpo", "sft_continued", "evaluate")
 STAGES = (*BUILT, "show", "ls", "gc")
-FORCIBLE = (*BUILT, "rank", "show")  # evaluate stands on one rank a policy; it is no goal of its own
+FORCIBLE = (*BUILT, "rank", "show")  # evaluate stands on one rank a policy
 NAMED = ("reward",)  # groups that hold several components, each under its own name
 
 

@@ -15,7 +15,6 @@ WORDS = {
     "Griffin Sorcerer",
 }
 GENRES = tuple(WORDS)
-LINKS = (" ", " of the ", " and the ", " in the ")
 
 
 def titles(genre: np.ndarray, rng: np.random.Generator) -> list[str]:
@@ -32,11 +31,5 @@ def titles(genre: np.ndarray, rng: np.random.Generator) -> list[str]:
 
 def _pairs(kind: int, rng: np.random.Generator) -> list[str]:
     words = WORDS[GENRES[kind]].split()
-    pairs = [
-        f"{first}{link}{second}"
-        for first in words
-        for second in words
-        for link in LINKS
-        if first != second
-    ]
+    pairs = [f"{first} {second}" for first in words for second in words if first != second]
     return [pairs[place] for place in rng.permutation(len(pairs))]

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mllmrec.stage.base import Job, Metrics, Stage
-from mllmrec.training.options import Optimisation
+from mllmrec.training.options import PretrainOptions
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
 
 
-class Pretrain(Stage, Optimisation):
+class Pretrain(Stage, PretrainOptions):
     """Next-item text of the training interactions alone, all parameters, loss on every token."""
 
     name: ClassVar[str] = "pretrain"

@@ -73,14 +73,20 @@ class ProbeOptions(Model):
 
 
 class SftOptions(Optimisation):
-    """``cot_prob``: share of samples with a rationale; ``next_item_share``: share of rows that are
-    dense next-item text (loss on every token) beside the candidate prompts (loss on the answer).
+    """``cot_prob``: share of samples with a rationale (p_CoT); ``history_loss``: share of samples
+    whose history is learnt too, as next-item text, beside the answer.
     """
 
     cot_prob: Share
-    next_item_share: Annotated[float, Field(ge=0, lt=1)]
+    history_loss: Share
     lora: Lora
     probe: ProbeOptions | None
+
+
+class PretrainOptions(Optimisation):
+    """``framed``: rows in the chat format, by rows of plain text (0.4: two for every five)."""
+
+    framed: Share
 
 
 class GrpoOptions(Optimisation):

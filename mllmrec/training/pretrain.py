@@ -17,9 +17,9 @@ from mllmrec.records import Prepared
 from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
-from mllmrec.training.options import Optimisation
-from mllmrec.training.session import arguments, finish, seed_for, train
-from mllmrec.training.sft import RowTrainer, next_item_rows
+from mllmrec.training.options import PretrainOptions
+from mllmrec.training.session import arguments, finish, seed_for, share_of, train
+from mllmrec.training.sft import RowTrainer
 
 # Qwen's pattern: words, single digits, punctuation, line ends.
 SPLIT = (
@@ -41,7 +41,7 @@ TEMPLATE = """{%- for message in messages %}
 {%- endif %}"""
 
 
-def run_pretrain(options: Optimisation, job: Job) -> Metrics:
+def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
     """Leave a model and its tokenizer in ``job.out``; it has seen training interactions alone."""
     backbone, prompt, words = job.group(Tiny), job.group(Prompt), job.group(Words)
     prepared = Prepared(job.inputs["prepare"])
@@ -59,13 +59,33 @@ def run_pretrain(options: Optimisation, job: Job) -> Metrics:
             dataset_kwargs={"skip_prepare_dataset": True},
             remove_unused_columns=False,
         ),
-        train_dataset=Rows.from_list(next_item_rows(prepared, prompt, tokenizer)),
+        train_dataset=Rows.from_list(text_rows(options.framed, job, prepared, tokenizer)),
         processing_class=tokenizer,
     )
     metrics = train(trainer, job, "pretrain")
     save(model, tokenizer, job.out)
     finish(job)
     return {**metrics, "parameters": float(model.num_parameters())}
+
+
+def text_rows(
+    framed: float, job: Job, prepared: Prepared, tokenizer: Any
+) -> list[dict[str, list[int]]]:
+    """Each user's training interactions as lines of text, with the loss on every token.
+
+    A share of users comes once more in the chat format, without candidates: the history as the
+    user's message, the last item as the answer.
+    """
+    prompt, spoken = job.group(Prompt), job.group(Words).model_dump()
+    texts = []
+    for user, items in prepared.sequences.iter_rows():
+        texts.append(prompt.history_text(items, prepared.titles))
+        if share_of(job.seed, "framed", user) < framed and len(items) > 1:
+            asked = prompt.render(items[:-1], [], prepared.titles, spoken)
+            answer = prompt.answer_text(items[-1], prepared.titles[items[-1]])
+            texts.append(prompt.framed(tokenizer, [asked])[0] + answer + STOP)
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return [{"input_ids": row, "labels": list(row)} for row in ids]
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -29,6 +29,11 @@ def seed_for(seed: int, *purpose: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def share_of(seed: int, *purpose: object) -> float:
+    """A number in [0, 1) for one purpose: what has less than a share belongs to that share."""
+    return seed_for(seed, *purpose) / 2**31
+
+
 def arguments(kind: type, options: Optimisation, job: Job, label: str, **more: Any) -> Any:
     """TRL's arguments of this kind, from our knobs.
 

@@ -1,6 +1,5 @@
 """Supervised fine-tuning through TRL: a new adapter, loss on the answer alone."""
 
-import random
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from mllmrec.training.data import answered_rows, check_lengths
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read
-from mllmrec.training.session import arguments, finish, publish_adapter, seed_for, train
+from mllmrec.training.session import arguments, finish, publish_adapter, seed_for, share_of, train
 
 
 class RowTrainer(SFTTrainer):
@@ -99,25 +98,15 @@ def training_rows(
     tokenizer: Any,
     label: str,
 ) -> list[dict[str, list[int]]]:
-    """Candidate prompts with their answers, and the asked share of dense next-item text."""
+    """Candidate prompts with their answers; a share of them also learns its history's lines."""
     samples = prepared.samples("train")
     hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
     texts = render_all(samples, "train", prepared, prompt, words, hints)
-    rows = answered_rows(texts, samples["target"].to_list(), prepared, prompt, tokenizer)
-    if options.next_item_share:
-        text = next_item_rows(prepared, prompt, tokenizer)
-        wanted = round(len(rows) * options.next_item_share / (1 - options.next_item_share))
-        pick = random.Random(seed_for(job.seed, label, "next_item_text"))
-        rows += [text[pick.randrange(len(text))] for _ in range(wanted)]
-    return rows
-
-
-def next_item_rows(
-    prepared: Prepared, prompt: Prompt, tokenizer: Any
-) -> list[dict[str, list[int]]]:
-    """Each user's training interactions as plain text, with the loss on every token."""
-    texts = [prompt.history_text(items, prepared.titles) for items in prepared.sequences["items"]]
-    return [
-        {"input_ids": ids, "labels": list(ids)}
-        for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]
+    spoken = words.model_dump()
+    learnt = [
+        prompt.listed_history(history.to_list(), prepared.titles, spoken)
+        if share_of(job.seed, "history", id) < options.history_loss
+        else None
+        for id, history in zip(samples["sample_id"], samples["history"], strict=True)
     ]
+    return answered_rows(texts, samples["target"].to_list(), prepared, prompt, tokenizer, learnt)
