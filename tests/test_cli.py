@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from mllmrec.artifacts import Store
 from tests.launching import ROOT, SMALL, command, config, environment, launch, told
 
@@ -43,8 +41,7 @@ def test_help_is_readable_and_loads_nothing_heavy(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_help_says_to_type_can_be_typed(tmp_path):
-    """The stages that it names exist, and each of its commands composes."""
+def test_each_stage_that_help_names_can_be_chosen():
     help = (ROOT / "conf" / "config.yaml").read_text()
     named = help[help.index("The stages are a chain:") : help.index("stage=NAME is the goal")]
     for stage in named.replace(",", " ").replace(".", " ").split()[5:]:
@@ -114,8 +111,6 @@ def test_build_reuse_ls_gc(tmp_path):
     listed = launch("stage=ls", cwd=tmp_path).stdout
     assert id in listed and "1 artifacts" in listed
 
-    kept = launch("stage=gc", "yes=true", cwd=tmp_path)
-    assert "nothing to remove" in kept.stdout and artifacts(tmp_path) == [id]
     (tmp_path / "outputs").rename(tmp_path / "gone")
     line = told(launch("stage=gc", cwd=tmp_path, stdin=subprocess.DEVNULL))
     assert "no terminal" in line and "type yes=true" in line and artifacts(tmp_path) == [id]
@@ -144,10 +139,8 @@ def test_choices_of_ones_own_from_the_environment(tmp_path):
     assert json.loads(said.read_text())["identity"]["groups"]["dataset"]["users"] == 60
 
 
-@pytest.mark.parametrize(("flag", "shown"), [("0", False), ("1", True)])
-def test_a_traceback_is_shown_only_when_asked_for(tmp_path, flag, shown):
+def test_a_traceback_is_shown_when_asked_for(tmp_path):
     words = ("stage=prepare", "dataset=movietweetings", "dataset.path=nowhere", "tracking=off")
-    done = launch(*words, cwd=tmp_path, HYDRA_FULL_ERROR=flag)
-    assert done.returncode == 1
-    assert ("Traceback" in done.stderr) == shown
+    done = launch(*words, cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1 and "Traceback" in done.stderr
     assert "dataset.path: no folder 'nowhere'" in done.stderr

@@ -230,7 +230,7 @@ def test_force_needs_what_lies_below(store):
 def test_force_of_a_stage_that_does_not_exist_is_refused():
     with pytest.raises(Refusal, match=r"force\.1='grop': no stage of this name, known: prepare,"):
         config("force=[sft,grop]")
-    with pytest.raises(Refusal, match="force.0='ls'"):
+    with pytest.raises(Refusal, match=r"force\.0='ls'"):
         config("force=[ls]")
 
 

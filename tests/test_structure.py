@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra import initialize_config_dir
 
+from mllmrec.compose import compose_one
 from mllmrec.schema import GROUPS, NAMED, STAGES, TARGET, Config, Model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -334,3 +337,34 @@ def test_no_file_tells_of_a_machine() -> None:
         ]
     found = [line for line in found if not line.startswith("tests/test_structure.py")]
     assert not found, "\n".join(found)
+
+
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(said(file) for file in ROOT.glob("docs/*.md"))]
+NAMED_FILE = re.compile(r"`((?:mllmrec|conf|tests|docs|bench|sweeps)/[\w./]*\w/?)(?:::(\w+))?`")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_name_what_exists(name: str) -> None:
+    """Files, and tests by ``file::name``."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for path, test in NAMED_FILE.findall(text):
+        assert (ROOT / path).exists(), path
+        if test:
+            assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
+
+
+def test_the_published_recipe_composes() -> None:
+    """The command at the end of docs/published.md, and the overrides of its table together."""
+    text = (ROOT / "docs" / "published.md").read_text(encoding="utf-8")
+    block = text.split("```bash\n")[1].split("```")[0]
+    words = shlex.split(block.replace("\\\n", " "))
+    assert words[:2] == ["python", "launch.py"]
+    rows = [line.split("|")[3] for line in text.splitlines() if line.startswith("|")]
+    codes = [code for cell in rows for code in re.findall(r"`([^`]*)`", cell)]
+    typed = {w for code in codes for w in code.split() if re.fullmatch(r"[\w.]+=\S+", w)}
+    assert len(typed) > 20
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        whole = compose_one(words[2:], [], "config")
+        compose_one(sorted(typed), [], "config")
+    assert whole.stages["grpo"].num_generations == 8
+    assert whole.stages["evaluate"].samples.keys() == {"pop9"}

@@ -1,8 +1,8 @@
 """Group relative policy optimisation (arXiv 2402.03300) and the losses that TRL has of it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mllmrec.algorithm.base import Algorithm
 
@@ -14,7 +14,13 @@ class Grpo(Algorithm):
 
     The loss is −min(r A, clip(r, 1 − epsilon, 1 + epsilon_high) A) + β·k3, averaged as
     ``loss_type`` says: ``grpo`` by sequence, ``dapo`` by token over the batch, ``dr_grpo`` by a
-    constant. Rollouts are sampled at ``temperature`` and ``top_p``.
+    constant.
+
+    ``rollout=sample`` writes answers token by token, anything in the vocabulary, at ``temperature``
+    and ``top_p``. ``rollout=enumerate`` draws from the exact distribution over the candidates of
+    the prompt, p ∝ π(answer)^(1/temperature): always valid, and without a decoding loop. The loss
+    is of the unconstrained policy in both; what that leaves out, the probability of all answers
+    together, has no gradient where advantages sum to zero.
     """
 
     loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
@@ -23,6 +29,12 @@ class Grpo(Algorithm):
     epsilon_high: Unit
     temperature: Annotated[float, Field(gt=0)]
     top_p: Unit
+
+    @model_validator(mode="after")
+    def check_rollout(self) -> Self:
+        if self.rollout == "enumerate" and self.top_p < 1:
+            raise ValueError("top_p below 1 needs rollout=sample: enumeration draws from all")
+        return self
 
     def trainer_args(self) -> dict[str, Any]:
         return {

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from datasets import Dataset as Rows
 from transformers import set_seed
-from trl import GRPOConfig, GRPOTrainer
-from trl.trainer.utils import RepeatSampler
+from trl import GRPOConfig
 
 from mllmrec.algorithm.base import Algorithm
 from mllmrec.backbone.base import Backbone
@@ -21,66 +19,13 @@ from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
 from mllmrec.training.data import check_lengths
+from mllmrec.training.grpo_trainer import EnumeratingTrainer, Trainer
 from mllmrec.training.options import GrpoOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read
 from mllmrec.training.session import arguments, finish, publish_adapter, seed_for, train
 
 THINKING = {"enable_thinking": False}  # as Prompt.encode renders; the prompts must be the same
-
-
-class EpochSampler(RepeatSampler):
-    """TRL's sampler with an order that depends on the epoch alone.
-
-    TRL's own holds one generator for all epochs, so a run resumed in epoch 2 would replay the
-    order of epoch 1. The trainer calls ``set_epoch``, also on resuming.
-    """
-
-    def set_epoch(self, epoch: int) -> None:
-        self.generator.manual_seed(seed_for(self.seed or 0, "epoch", epoch))
-
-
-class Trainer(GRPOTrainer):
-    """TRL's trainer with the sampler above, and with PEFT's trainable rows seen by the head."""
-
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
-        sampler = super()._get_train_sampler(dataset)
-        sampler.__class__ = EpochSampler
-        return sampler
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: Any,
-        attention_mask: Any,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        **pictures: Any,
-    ) -> tuple[Any, Any, None]:
-        """Log-probabilities and entropies of the completions' tokens; (rows, logits_to_keep).
-
-        TRL's fused head reads the weight past PEFT's trainable rows, and without Triton works on
-        the prompt's positions too.
-        """
-        if any(value is not None and value is not False for value in pictures.values()):
-            raise NotImplementedError(f"rows with more than text: {sorted(pictures)}")
-        logps, entropies = [], []
-        for part in range(0, len(input_ids), batch_size or len(input_ids)):
-            rows = slice(part, part + (batch_size or len(input_ids)))
-            with self.accelerator.autocast():
-                logits = model(
-                    input_ids=input_ids[rows],
-                    attention_mask=attention_mask[rows],
-                    logits_to_keep=logits_to_keep + 1,
-                    use_cache=False,
-                ).logits[:, :-1]
-            every = (logits.float() / self.temperature).log_softmax(-1)
-            chosen = input_ids[rows, -logits_to_keep:, None]
-            logps.append(every.gather(-1, chosen)[..., 0])
-            if compute_entropy:
-                entropies.append(-(every.detach().exp() * every.detach()).sum(-1))
-        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
 
 
 def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
@@ -93,7 +38,8 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     rows = prompt_rows(options, job, prepared, prompt, words, label)
     check_room(rows, options, prepared, prompt, tokenizer, model.config.max_position_embeddings)
     rewards: Mapping[str, Reward] = job.groups["reward"]
-    trainer = Trainer(
+    kind = EnumeratingTrainer if job.group(Algorithm).rollout == "enumerate" else Trainer
+    trainer = kind(
         model=model,
         reward_funcs=[
             judge(name, reward, prompt.shown(prepared.titles)) for name, reward in rewards.items()
@@ -103,6 +49,10 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
         processing_class=tokenizer,
         peft_config=lora_config(options.lora, backbone, tokenizer),
     )
+    trainer.answers = {
+        item: prompt.encode_answer(tokenizer, prompt.answer_text(item, title))
+        for item, title in prepared.titles.items()
+    }
     if options.probe:
         probe = Probe(options.probe, prepared, prompt, words, tokenizer, job.seed)
         trainer.add_callback(ProbeCallback(probe, options.probe, job.out / "best", job.log))
@@ -137,10 +87,15 @@ def prompt_rows(
     samples = prepared.samples("train")
     hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
     texts = render_all(samples, "train", prepared, prompt, words, hints)
-    columns = zip(texts, samples["target"], samples["train"], strict=True)
+    columns = zip(samples["sample_id"], texts, samples["target"], samples["train"], strict=True)
     return [
-        {"prompt": prompt.messages(text), "target": target, "candidates": candidates.to_list()}
-        for text, target, candidates in columns
+        {
+            "sample_id": id,
+            "prompt": prompt.messages(text),
+            "target": target,
+            "candidates": candidates.to_list(),
+        }
+        for id, text, target, candidates in columns
     ]
 
 

@@ -1,6 +1,7 @@
 """A fixed probe of validation samples during training: the task's own metric, never the test's."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from mllmrec.stage.base import Metrics
 from mllmrec.training.adapter import save_adapter
 from mllmrec.training.options import ProbeOptions
 from mllmrec.training.session import seed_for
+
+log = logging.getLogger(__name__)
 
 TOKENS_PER_BATCH = 4096
 

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from mllmrec.artifacts import write_json
 from mllmrec.errors import Refusal
 from mllmrec.stage.base import Job
 from mllmrec.training.adapter import save_adapter
@@ -125,8 +126,10 @@ def newest_whole(checkpoints: Path) -> Path | None:
 def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     """Train to the end, from the newest whole checkpoint if there is one.
 
+    ``history.json`` keeps every number by its step; a resumed run writes the same file.
+
     Returns:
-        The last value of every number that was logged.
+        The last value of every number; ``start`` and ``end`` of the reward and of the probe.
     """
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
@@ -135,16 +138,32 @@ def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     if checkpoint:
         log.info("%s: going on from step %s", label, checkpoint.name.split("-")[1])
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    last: dict[str, float] = {"steps": float(trainer.state.global_step)}
-    for entry in trainer.state.log_history:
-        last |= {name: float(v) for name, v in entry.items() if isinstance(v, int | float)}
-    # times, and what a resumed run counts from its resumption
+    history = [kept(entry) for entry in trainer.state.log_history]
+    write_json(job.out / "history.json", history)
+    last = {name: value for entry in history for name, value in entry.items() if name != "step"}
+    return {"steps": float(trainer.state.global_step), **last, **trend(history)}
+
+
+def kept(entry: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a log entry, but for times and what a resumed run counts anew."""
     volatile = ("runtime", "per_second", "step_time", "total_flos", "epoch", "train_loss")
     return {
-        name: value
-        for name, value in last.items()
-        if name != "step" and not any(word in name for word in volatile)
+        name: float(value)
+        for name, value in entry.items()
+        if isinstance(value, int | float) and not any(word in name for word in volatile)
     }
+
+
+def trend(history: list[dict[str, float]]) -> dict[str, float]:
+    """Means over the first and the last tenth of what was logged of the reward and the probe."""
+    found = {}
+    for name in ("reward", "probe/ndcg@5"):
+        values = [entry[name] for entry in history if name in entry]
+        few = -(-len(values) // 10)
+        if values:
+            found[f"{name}/start"] = sum(values[:few]) / few
+            found[f"{name}/end"] = sum(values[-few:]) / few
+    return found
 
 
 def finish(job: Job) -> None:

@@ -15,7 +15,9 @@ from mllmrec.policy.baselines import (
 )
 
 # Counts: a 3, b 2, c 1, d 0 (d is in the catalogue and in no history).
-SEQUENCES = pl.DataFrame({"user_id": ["1", "2", "3"], "items": [["a", "b"], ["a", "b", "c"], ["a"]]})
+SEQUENCES = pl.DataFrame(
+    {"user_id": ["1", "2", "3"], "items": [["a", "b"], ["a", "b", "c"], ["a"]]}
+)
 PREPARED = SimpleNamespace(sequences=SEQUENCES, items=pl.DataFrame({"item_id": [*"abcd"]}))
 
 

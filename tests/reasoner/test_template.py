@@ -18,7 +18,9 @@ CATALOGUE = pl.DataFrame(
 
 
 def write(*histories, recent=1):
-    table = pl.DataFrame({"sample_id": [str(n) for n in range(len(histories))], "history": histories})
+    table = pl.DataFrame(
+        {"sample_id": [str(n) for n in range(len(histories))], "history": histories}
+    )
     return list(Template(recent=recent).write(table, CATALOGUE))
 
 
@@ -37,9 +39,10 @@ def test_latest_items_without_a_genre_fall_back_on_the_history():
 
 
 def test_a_history_without_genres_says_so():
-    assert write(["4"], ["unknown"]) == [
-        "The history says nothing of genres; what is popular would fit next."
-    ] * 2
+    assert (
+        write(["4"], ["unknown"])
+        == ["The history says nothing of genres; what is popular would fit next."] * 2
+    )
 
 
 def test_ties_are_told_by_name():

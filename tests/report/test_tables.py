@@ -9,8 +9,10 @@ from tests.launching import steps
 
 @pytest.mark.parametrize(
     ("size", "said"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (2**20, "1.0 MiB")]
-    + [(5 * 2**30, "5.0 GiB"), (3 * 2**40, "3.0 TiB"), (5000 * 2**40, "5000.0 TiB")],
+    [
+        *((0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (2**20, "1.0 MiB")),
+        *((5 * 2**30, "5.0 GiB"), (3 * 2**40, "3.0 TiB"), (5000 * 2**40, "5000.0 TiB")),
+    ],
 )
 def test_sizes(size, said):
     assert human(size) == said

@@ -74,9 +74,7 @@ def test_verdicts_of_paired_comparisons(tmp_path):
 
 def test_comparisons_are_at_the_largest_k_up_to_compare_k(tmp_path):
     ranks = {"sft": [1, 2], "random": [3, 4]}
-    _, results = evaluate(
-        tmp_path, ranks, k=[1, 3, 5], compare=[("sft", "random")], compare_k=4
-    )
+    _, results = evaluate(tmp_path, ranks, k=[1, 3, 5], compare=[("sft", "random")], compare_k=4)
     (said,) = results["differences"]
     assert said["metric"] == "ndcg@3"
     assert said["mean"] == pytest.approx((1 + LOG3 - 0.5 - 0) / 2)

@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+
+import numpy as np
 import torch
 from trl.trainer.utils import RepeatSampler
 
-from mllmrec.training.grpo import EpochSampler, Trainer, judge
+from mllmrec.training.grpo import judge
+from mllmrec.training.grpo_trainer import EnumeratingTrainer, EpochSampler, Trainer
 
 
 def epochs(sampler, count):
@@ -33,12 +37,15 @@ def test_trl_still_needs_this_sampler():
     assert first != second and list(sampler_of(RepeatSampler)) == first
 
 
-class Whole:
-    """The parts of a trainer that the method under test uses."""
+class Whole(Trainer):
+    """A trainer with the parts that the method under test uses."""
+
+    def __init__(self):
+        pass
 
     temperature = 0.7
 
-    class accelerator:  # noqa: N801
+    class accelerator:
         @staticmethod
         def autocast():
             return torch.autocast("cpu", enabled=False)
@@ -66,8 +73,39 @@ def test_a_reward_is_asked_with_the_row_it_belongs_to(config):
     reward = config.reward["hit_format"]
     asked = judge("hit_format", reward, {"1": "A", "2": "B", "3": "C"})
     texts = [[{"role": "assistant", "content": f"[ITEM_{n}]"}] for n in (1, 2, 3)]
-    paid = asked(
-        texts, target=["1", "1", "1"], candidates=[["1", "2"]] * 3, prompts=["same"] * 3
-    )
+    paid = asked(texts, target=["1", "1", "1"], candidates=[["1", "2"]] * 3, prompts=["same"] * 3)
     assert paid == [1.0, 0.3, -1.0]
     assert asked.__name__ == "hit_format"
+
+
+class Drawing(EnumeratingTrainer):
+    """A trainer that can only draw."""
+
+    temperature = 2.0
+    num_generations = 8
+
+    def __init__(self, step):
+        self.rows = [None] * 8
+        self.accelerator = SimpleNamespace(process_index=0)
+        self.args, self.state = SimpleNamespace(seed=1), SimpleNamespace(global_step=step)
+
+
+def test_draws_follow_the_tempered_distribution_of_the_candidates():
+    scores = [0.0, -1.0, -4.0]
+    counts = np.zeros(3)
+    for step in range(1500):
+        trainer = Drawing(step)
+        for place in range(8):
+            counts[trainer.draw(scores, "u:3", place)] += 1
+    expected = np.exp(np.array(scores) / 2.0)
+    expected *= counts.sum() / expected.sum()
+    assert ((counts - expected) ** 2 / expected).sum() < 13.8  # chi-square, 2 d.f., p = 0.001
+
+
+def test_draws_depend_on_step_sample_and_place_alone():
+    scores = [0.0] * 50
+    one = [Drawing(3).draw(scores, "u:3", place) for place in range(8)]
+    assert one == [Drawing(3).draw(scores, "u:3", place) for place in range(8)]
+    assert one != [Drawing(4).draw(scores, "u:3", place) for place in range(8)]
+    assert one != [Drawing(3).draw(scores, "v:3", place) for place in range(8)]
+    assert len(set(one)) > 1

@@ -21,7 +21,7 @@ def test_sft_and_grpo_choose_the_same_samples():
 
 
 def test_too_few_rationales_are_said(caplog):
-    some = {id: "why" for id in IDS[:10]}
+    some = dict.fromkeys(IDS[:10], "why")
     with caplog.at_level(logging.WARNING):
         assert len(choose(IDS, some, 0.1, 42, "sft")) == 10
     assert "sft.cot_prob=0.1 asks for 100 rationales, 10 are there" in caplog.text

@@ -23,5 +23,5 @@ def test_seeds_differ_by_purpose_and_are_stable():
 
 def test_shares_are_uniform():
     values = [share_of(1, "x", n) for n in range(4000)]
-    assert 0 <= min(values) and max(values) < 1
+    assert min(values) >= 0 and max(values) < 1
     assert abs(sum(v < 0.3 for v in values) / 4000 - 0.3) < 0.03

@@ -1,0 +1,193 @@
+"""The whole chain through the real command line, on the smallest data: minutes, hence slow."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mllmrec.artifacts import MANIFEST, Store
+from tests.launching import command, environment, launch, told
+
+pytestmark = pytest.mark.slow
+
+DEBUG = ("experiment=debug", "threads=1", "cot_prob=0.5", "tracking=off", "dataset.poster_size=16")
+# Enough steps that a kill falls between a checkpoint and the end.
+LONG = (*DEBUG, "sft.max_steps=6", "grpo.max_steps=6", "stage=grpo")
+
+
+def run(*words, cwd):
+    done = launch(*words, cwd=cwd, timeout=900)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def by_label(folder):
+    return {a.manifest["label"]: a for a in Store(root=folder / "artifacts")}
+
+
+def content(artifact):
+    files = (p for p in artifact.folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    return {str(p.relative_to(artifact.folder)): p.read_bytes() for p in files}
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A finished debug chain: its folder, and what the launch said."""
+    folder = tmp_path_factory.mktemp("chain")
+    return folder, run(*DEBUG, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def long(chain, tmp_path_factory):
+    """A finished chain of more steps in a store of its own, never interrupted."""
+    folder = tmp_path_factory.mktemp("long")
+    run(*LONG, cwd=folder)
+    return folder
+
+
+def test_every_stage_is_published_and_the_result_is_printed(chain):
+    folder, said = chain
+    made = by_label(folder)
+    stages = {"prepare", "pseudo_cot", "pretrain", "sft", "merge", "grpo", "sft_continued"}
+    policies = {"random", "popularity", "cooccurrence", "oracle", "backbone", "backbone_text"}
+    ranks = {f"rank {policy}" for policy in policies | {"sft", "sft_continued", "grpo"}}
+    assert set(made) == stages | ranks | {"evaluate"}
+    for artifact in made.values():
+        artifact.verify(thorough=True)
+        assert artifact.manifest["threads"] == 1 or artifact.stage in ("prepare", "pseudo_cot")
+    assert "uni9: 10 candidates" in said and "grpo is" in said
+    assert not list((folder / "artifacts").rglob(".partial-*"))
+
+
+def test_a_second_launch_builds_nothing(chain):
+    folder, _ = chain
+    before = {a.id: (a.folder / MANIFEST).stat().st_mtime_ns for a in by_label(folder).values()}
+    said = run(*DEBUG, cwd=folder)
+    after = {a.id: (a.folder / MANIFEST).stat().st_mtime_ns for a in by_label(folder).values()}
+    assert before == after
+    assert ": build" not in said and said.count(": reused") == len(before)
+
+
+def test_another_beta_builds_grpo_its_ranking_and_the_evaluation(chain):
+    folder, _ = chain
+    before = set(by_label(folder).values())
+    run(*DEBUG, "grpo.beta=0.2", cwd=folder)
+    new = [a.manifest["label"] for a in Store(root=folder / "artifacts") if a not in before]
+    assert sorted(new) == ["evaluate", "grpo", "rank grpo"]
+
+
+@pytest.mark.parametrize("stage", ["sft", "sft_continued"])
+def test_supervised_training_has_changed_the_adapter(chain, stage):
+    """PEFT begins with B = 0, an adapter that does nothing."""
+    from safetensors.torch import load_file
+
+    weights = load_file(by_label(chain[0])[stage].folder / "adapter_model.safetensors")
+    second = [value for name, value in weights.items() if "lora_B" in name]
+    assert second and all(value.abs().max() > 0 for value in second)
+
+
+def test_grpo_has_changed_the_adapter(chain, tmp_path):
+    """The last one is looked at: the best one on the probe may be that of step 0."""
+    from safetensors.torch import load_file
+
+    words = ("stage=grpo", "grpo.probe=null", "grpo.max_steps=1")
+    run(*DEBUG, *words, f"artifacts={chain[0] / 'artifacts'}", cwd=tmp_path)
+    made = [a for a in Store(root=chain[0] / "artifacts") if a.stage == "grpo"]
+    (last,) = [a for a in made if a.manifest["identity"]["knobs"]["probe"] is None]
+    weights = load_file(last.folder / "adapter_model.safetensors")
+    assert any(v.abs().max() > 0 for name, v in weights.items() if "lora_B" in name)
+
+
+def test_the_merged_model_gives_the_log_probabilities_of_the_adapter(chain):
+    assert by_label(chain[0])["merge"].manifest["metrics"]["max_logp_difference"] < 1e-3
+
+
+def test_one_prompt_in_sft_grpo_and_evaluation(chain):
+    """The same tokens stand before the answer in all three."""
+    from mllmrec.backbone.loading import load_tokenizer
+    from mllmrec.records import Prepared
+    from mllmrec.rendering import render_all
+    from mllmrec.training.data import answered_rows
+    from mllmrec.training.grpo import THINKING
+    from tests.launching import config
+
+    made, conf = by_label(chain[0]), config(*DEBUG)
+    prepared = Prepared(made["prepare"].folder)
+    tokenizer = load_tokenizer(made["merge"].folder)
+    some = prepared.samples("train").head(5)
+    texts = render_all(some, "train", prepared, conf.prompt, conf.groups["words"])
+    scored = conf.prompt.encode_all(tokenizer, texts)
+    trained = answered_rows(texts, some["target"].to_list(), prepared, conf.prompt, tokenizer)
+    for text, ids, row in zip(texts, scored, trained, strict=True):
+        rolled = tokenizer.apply_chat_template(
+            conf.prompt.messages(text),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            **THINKING,
+        )["input_ids"]
+        assert rolled == ids == row["input_ids"][: len(ids)]
+        assert row["labels"][: len(ids)] == [-100] * len(ids)
+        assert all(label != -100 for label in row["labels"][len(ids) :])
+
+
+def test_a_rationale_is_in_the_asked_share_of_training_prompts_and_in_no_other(chain):
+    from mllmrec.training.rationales import choose, read
+
+    made = by_label(chain[0])
+    ids = pl.read_parquet(made["prepare"].folder / "train.parquet")["sample_id"].to_list()
+    texts = read({"rationales": made["pseudo_cot"].folder})
+    half, tenth = (choose(ids, texts, share, 42, "sft") for share in (0.5, 0.1))
+    assert len(half) == round(0.5 * len(ids)) and set(tenth) < set(half)
+
+
+def test_trainer_args_that_trl_does_not_know_are_refused(chain, tmp_path):
+    store = f"artifacts={chain[0] / 'artifacts'}"
+    for stage in ("sft", "grpo"):
+        words = (f"stage={stage}", f"+{stage}.trainer_args.no_such_thing=1")
+        line = told(launch(*DEBUG, *words, store, cwd=tmp_path, timeout=300))
+        assert "no_such_thing" in line and f"{stage}.trainer_args={{}}" in line
+
+
+def test_two_runs_give_the_same_bytes(chain, tmp_path):
+    run(*DEBUG, cwd=tmp_path)
+    first, second = by_label(chain[0]), by_label(tmp_path)
+    for label, artifact in second.items():
+        here, there = content(first[label]), content(artifact)
+        assert here.keys() == there.keys()
+        differing = [name for name in here if here[name] != there[name]]
+        assert not differing, (label, differing)
+        assert artifact.manifest["metrics"] == first[label].manifest["metrics"]
+
+
+def kill_after_a_checkpoint(stage, cwd):
+    """Launch, and kill the process once this stage has a whole checkpoint and is not done."""
+    with (cwd / "log").open("w") as log:
+        process = subprocess.Popen(
+            command(*LONG), cwd=cwd, env=environment(), stdout=log, stderr=log
+        )
+        deadline = time.monotonic() + 600
+        while not list(cwd.glob(f"artifacts/toy/{stage}/.partial-*/checkpoints/*/whole")):
+            assert process.poll() is None and time.monotonic() < deadline, Path(
+                log.name
+            ).read_text()
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not list(cwd.glob(f"artifacts/toy/{stage}/[!.]*"))
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_a_killed_training_is_gone_on_with_to_the_same_bytes(long, tmp_path, stage):
+    kill_after_a_checkpoint(stage, tmp_path)
+    said = run(*LONG, cwd=tmp_path)
+    assert f"{stage}: going on from step" in said
+    whole, resumed = by_label(long), by_label(tmp_path)
+    assert content(whole[stage]) == content(resumed[stage])
+    metrics = (json.dumps(a[stage].manifest["metrics"], sort_keys=True) for a in (whole, resumed))
+    assert next(metrics) == next(metrics)
