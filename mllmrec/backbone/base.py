@@ -14,7 +14,7 @@ class Backbone(Model):
     """
 
     dtype: Literal["auto", "float32", "bfloat16"]
-    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"]
+    attn_implementation: Literal["sdpa"]  # the one that takes the masks of shared prompts
     lora_targets: Literal["all-linear"] | list[str]
 
     @property

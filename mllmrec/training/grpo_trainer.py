@@ -9,6 +9,7 @@ from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from mllmrec.scoring.packed import answer_logps
+from mllmrec.scoring.shared import completion_logps
 from mllmrec.training.session import seed_for, share_of
 
 TOKENS_PER_BATCH = 4096
@@ -47,35 +48,30 @@ class Trainer(GRPOTrainer):
     ) -> tuple[Any, Any, None]:
         """Log-probabilities and entropies of the completions' tokens; (rows, logits_to_keep).
 
-        TRL's fused head reads the weight past PEFT's trainable rows, and without Triton works on
-        the prompt's positions too. Rows that are the same (a group draws an answer more than
-        once) are computed once.
+        TRL computes a prompt once for each completion, and its fused head reads the weight past
+        PEFT's trainable rows; here each prompt is computed once, by the whole model.
         """
         if any(value is not None and value is not False for value in pictures.values()):
             raise NotImplementedError(f"rows with more than text: {sorted(pictures)}")
-        both = torch.cat([input_ids, attention_mask], dim=1)
-        unique, where = torch.unique(both, dim=0, return_inverse=True)
-        ids, mask = unique.chunk(2, dim=1)
-        logps, entropies = [], []
-        size = batch_size or len(ids)
-        for rows in zip(ids.split(size), mask.split(size), strict=True):
-            every = self.completion_logps(model, *rows, logits_to_keep)
-            logps.append(every.gather(-1, rows[0][:, -logits_to_keep:, None])[..., 0])
-            if compute_entropy:
-                entropies.append(-(every.detach().exp() * every.detach()).sum(-1))
-        return (
-            torch.cat(logps)[where],
-            torch.cat(entropies)[where] if compute_entropy else None,
-            None,
-        )
+        size = batch_size or len(input_ids)
+        parts = [
+            self.shared(model, ids, mask, logits_to_keep)
+            for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
+        ]
+        logps, entropies = (torch.cat(found) for found in zip(*parts, strict=True))
+        return logps, entropies if compute_entropy else None, None
 
-    def completion_logps(self, model: Any, ids: Any, mask: Any, count: int) -> Any:
-        """log π at temperature of the whole vocabulary, at the last ``count`` positions."""
+    def shared(self, model: Any, ids: Any, mask: Any, count: int) -> tuple[Any, Any]:
+        """The same for one part, whose last ``count`` columns are completions."""
         with self.accelerator.autocast():
-            logits = model(
-                input_ids=ids, attention_mask=mask, logits_to_keep=count + 1, use_cache=False
-            ).logits[:, :-1]
-        return (logits.float() / self.temperature).log_softmax(-1)
+            return completion_logps(
+                model,
+                ids[:, :-count],
+                mask[:, :-count],
+                ids[:, -count:],
+                mask[:, -count:],
+                self.temperature,
+            )
 
 
 class EnumeratingTrainer(Trainer):

@@ -82,20 +82,19 @@ class ProbeCallback(TrainerCallback):
         self.probe, self.options, self.folder, self.tell = probe, options, folder, tell
         self.record = folder / "best.json"
 
-    def on_train_begin(
-        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == 0:
-            self.look(state.global_step, model)
+            self.look(state, kwargs["model"])
 
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        step = state.global_step
-        if step % self.options.every == 0 or step == state.max_steps:
-            self.look(step, model)
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step % self.options.every == 0 or state.global_step == state.max_steps:
+            self.look(state, kwargs["model"])
 
-    def look(self, step: int, model: Any) -> None:
-        metrics = self.probe.measure(model)
+    def look(self, state: Any, model: Any) -> None:
+        step, metrics = state.global_step, self.probe.measure(model)
         self.tell(metrics, step)
+        state.log_history.append({"step": step, **metrics})  # checkpoints keep it
+        log.info("probe at step %d: NDCG@5 %.4f", step, metrics["probe/ndcg@5"])
         best = json.loads(self.record.read_text()) if self.record.exists() else {}
         if not best or metrics["probe/ndcg@5"] > best["probe/ndcg@5"]:
             save_adapter(model, self.folder / "adapter")
