@@ -95,20 +95,22 @@ def test_supervised_training_has_changed_the_adapter(chain, stage):
 
 
 class Variety(Reward):
-    """How many different signs an answer has: differs between rollouts of an untrained model."""
+    """How many different signs an answer has."""
 
     def __call__(self, text, *, target, candidates, titles):
         return float(len(set(text)))
 
 
 def test_grpo_has_changed_the_adapter(chain):
-    """With the usual reward all answers of so raw a model are malformed, and nothing is learnt.
+    """By a reward that differs between rollouts; with the usual one a raw model may learn nothing.
 
-    The last adapter is looked at: the best one on the probe may be that of step 0.
+    The last adapter is looked at, as the best one on the probe may be that of step 0, and there is
+    no warm-up, which begins at a learning rate of 0.
     """
     from safetensors.torch import load_file
 
-    usual = config(*DEBUG, "stage=grpo", "grpo.probe=null", "grpo.max_steps=1")
+    words = ("stage=grpo", "grpo.probe=null", "grpo.max_steps=1", "grpo.warmup_steps=0")
+    usual = config(*DEBUG, *words)
     groups = {**usual.groups, "reward": {"variety": Variety(weight=1.0)}}
     changed = usual.model_copy(update={"groups": groups})
     planned = plan(changed, Store(root=chain[0] / "artifacts"))

@@ -1,13 +1,15 @@
 """Results as tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mllmrec.plan import Step
+if TYPE_CHECKING:
+    from mllmrec.plan import Step
+
 
 SIGNS = {"above": "above", "below": "BELOW", "not distinguishable": "not distinguishable from"}
 
@@ -59,7 +61,7 @@ def sentence(line: Mapping[str, Any]) -> str:
     )
 
 
-def print_plan(steps: Sequence[Step], dropped: Sequence[str]) -> None:
+def print_plan(steps: "Sequence[Step]", dropped: Sequence[str]) -> None:
     """What would be reused and built, and why."""
     table = Table("stage", "id", "action", "why", box=box.SIMPLE_HEAD)
     for step in steps:

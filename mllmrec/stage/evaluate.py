@@ -26,7 +26,8 @@ class Evaluate(Stage):
 
     ``policies`` are rows of the table, ``compare`` pairs of them: each first one is said to be
     above, below or not distinguishable from its second, by paired bootstrap on NDCG@K.
-    ``samples`` bounds the test samples ranked under a protocol; the same ones for every policy.
+    ``samples`` bounds the test samples ranked under a protocol, the same ones for every policy;
+    null ranks all.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -36,7 +37,7 @@ class Evaluate(Stage):
     policies: Annotated[list[str], Field(min_length=1)]
     compare: list[tuple[str, str]]
     compare_k: Annotated[int, Field(ge=1)]
-    samples: dict[str, Annotated[int, Field(ge=1)]]
+    samples: dict[str, Annotated[int, Field(ge=1)] | None]
     tokens_per_batch: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from pydantic import Field
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage
 from mllmrec.stage.pretrain import backbone_of
+from mllmrec.training.options import Tolerance
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 class Merge(Stage):
     """Merge, and check that the merged model gives the adapter's log-probabilities.
 
-    ``tolerance`` is the largest difference of a token's log-probability, in nats, on
-    ``check_samples`` prompts of the validation split. The type of the weights is kept.
+    ``tolerance`` is the largest difference of a token's log-probability, in nats, by the type of
+    the weights, on ``check_samples`` prompts of the validation split. The type is kept.
     """
 
     name: ClassVar[str] = "merge"
@@ -25,7 +26,7 @@ class Merge(Stage):
     needs_torch: ClassVar[bool] = True
 
     check_samples: Annotated[int, Field(ge=1)]
-    tolerance: Annotated[float, Field(gt=0)]
+    tolerance: Tolerance
     adopt: Path | None
 
     def inputs(self, config: "Config") -> dict[str, Stage]:

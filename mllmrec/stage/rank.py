@@ -35,7 +35,7 @@ class Rank(Stage):
 
     policy: str
     protocols: tuple[str, ...]
-    samples: dict[str, int]
+    samples: dict[str, int | None]
     tokens_per_batch: int
 
     @property

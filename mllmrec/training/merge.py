@@ -16,13 +16,14 @@ from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import load_adapter
 from mllmrec.training.data import answered_rows
+from mllmrec.training.options import Tolerance
 
 
-def run_merge(samples: int, tolerance: float, job: Job) -> Metrics:
+def run_merge(samples: int, tolerances: Tolerance, job: Job) -> Metrics:
     """Leave the merged model and its tokenizer in ``job.out``.
 
     Raises:
-        Refusal: the merged model's log-probabilities differ by more than ``tolerance``.
+        Refusal: the merged model's log-probabilities differ by more than the tolerance.
     """
     backbone = job.group(Backbone)
     base = job.inputs.get("model") or backbone.fetch()
@@ -33,11 +34,13 @@ def run_merge(samples: int, tolerance: float, job: Job) -> Metrics:
     merged = model.merge_and_unload()
     after = [logps(merged, row) for row in rows]
     difference = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True))
+    kind = str(merged.dtype).removeprefix("torch.")
+    tolerance = getattr(tolerances, kind)
     if not difference <= tolerance:
         raise Refusal(
             f"merge: the merged model's log-probabilities differ by {difference:.2g} nats",
-            allowed=f"at most merge.tolerance={tolerance:g}",
-            do="type backbone.dtype=float32, or a larger merge.tolerance",
+            allowed=f"at most merge.tolerance.{kind}={tolerance:g}",
+            do=f"type backbone.dtype=float32, or a larger merge.tolerance.{kind}",
         )
     merged.save_pretrained(job.out, safe_serialization=True)
     tokenizer.save_pretrained(job.out)

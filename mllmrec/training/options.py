@@ -104,3 +104,10 @@ class GrpoOptions(Optimisation):
         if self.batch_size % self.num_generations:
             raise ValueError("batch_size must be a multiple of num_generations")
         return self
+
+
+class Tolerance(Model):
+    """Nats, by the type of the weights: merging rounds, and bfloat16 rounds to three digits."""
+
+    float32: Positive
+    bfloat16: Positive

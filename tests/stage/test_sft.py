@@ -1,0 +1,28 @@
+from tests.launching import config, ids
+
+
+def test_it_stands_on_rationales_only_where_some_sample_carries_one():
+    for words, expected in (((), False), (("cot_prob=0.1",), True), (("sft.cot_prob=0.1",), True)):
+        made = config(*words)
+        assert ("rationales" in made.stages["sft"].inputs(made)) is expected
+
+
+def test_the_rationales_of_grpo_do_not_touch_sft():
+    assert ids("grpo.cot_prob=0.1")["sft"] == ids()["sft"]
+    assert ids("grpo.cot_prob=0.1")["grpo"] != ids()["grpo"]
+
+
+def test_the_control_follows_the_steps_of_grpo_but_not_its_beta():
+    assert ids("grpo.beta=0.3")["sft_continued"] == ids()["sft_continued"]
+    assert config("grpo.max_steps=7").stages["sft_continued"].max_steps == 7
+    assert ids("grpo.max_steps=7")["sft_continued"] != ids()["sft_continued"]
+
+
+def test_the_control_sees_as_many_prompts_a_step_as_grpo():
+    made = config().stages
+    grpo = made["grpo"]
+    assert made["sft_continued"].batch_size == grpo.batch_size // grpo.num_generations
+
+
+def test_another_history_loss_is_another_model():
+    assert ids("sft.history_loss=0.5")["sft"] != ids()["sft"]
