@@ -3,6 +3,7 @@
 Everything that is slow to import (torch, wandb) is imported further down, once it is needed.
 """
 
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ def main() -> None:
     try:
         check(sys.argv[1:], CONF)
     except Refusal as refusal:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
         sys.exit(f"mllmrec: {refusal}")
     job()
 

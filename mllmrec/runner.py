@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,10 @@ def launch(tree: DictConfig, hydra: DictConfig) -> None:
             config.goal.execute(store, yes=config.top.yes)
         else:
             reach(config, store, plain, overrides, folder)
-    except OSError as error:
-        raise explained(error, store) from error
+    except Exception as error:
+        if refusal := explained(error, store):
+            raise refusal from error
+        raise
 
 
 def reach(
@@ -90,18 +93,20 @@ def prefix_of(step: Step) -> str:
     return "eval/" if step.label == "evaluate" else f"{step.label}/"
 
 
-def explained(error: OSError, store: Store) -> Refusal:
-    """What the machine refused, in our words; an OSError that is a fault of ours stays one."""
-    if error.errno in FULL:
+def explained(error: Exception, store: Store) -> Refusal | None:
+    """What the machine refused, in our words; None for a fault that is our own."""
+    code, file = getattr(error, "errno", None), getattr(error, "filename", None) or store.root
+    # torch and safetensors tell of a full disk by a message alone
+    if code in FULL or "No space left" in str(error) or "PytorchStreamWriter" in str(error):
         return Refusal(
-            f"{error.filename or store.root}: the disk is full ({error.strerror})",
+            f"{file}: the disk is full ({' '.join(str(error).split())[:200]})",
             allowed="room for the artifacts; what was finished is kept",
             do="free some, by stage=gc for example, or type artifacts=DIR; then repeat the command",
         )
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    if code in (errno.EACCES, errno.EROFS, errno.EPERM):
         return Refusal(
-            f"{error.filename or store.root}: {error.strerror}",
+            f"{file}: {os.strerror(code)}",
             allowed="files that can be read, and an artifacts folder that can be written",
             do="type artifacts=DIR, or change the permissions",
         )
-    raise error
+    return None

@@ -50,6 +50,13 @@ class Model(BaseModel):
         }
         return {"kind": type(self).__name__, **self.model_dump(mode="json", include=kept)}
 
+    def check(self, config: "Config") -> None:
+        """Refuse what cannot work with the rest of the config, before anything is begun.
+
+        Raises:
+            Refusal: a relation between knobs of different nodes does not hold.
+        """
+
 
 class Words(Model):
     """The dataset's words for prompts: movie, movies, watched."""
@@ -185,7 +192,10 @@ def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
     groups = {name: made[name] for name in GROUPS if name in made}
     groups["words"] = groups["dataset"].words
     stages = {name: stage for name, stage in made.items() if name not in GROUPS}
-    return Config(top=top, groups=groups, stages=stages, dropped=dropped)
+    config = Config(top=top, groups=groups, stages=stages, dropped=dropped)
+    for stage in stages.values():
+        stage.check(config)
+    return config
 
 
 def split_off_dropped(

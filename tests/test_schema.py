@@ -119,3 +119,23 @@ def test_the_folder_of_a_dataset_is_its_module():
 def test_the_goal_is_the_stage_that_was_chosen():
     assert config().goal.name == "evaluate"
     assert config("stage=sft").goal.name == "sft"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("evaluate.protocols=[uni7]", r"no candidates are drawn for uni7 .*uni9"),
+        ("grpo.probe.protocol=uni7", r"grpo\.probe\.protocol: no candidates .*prepare\.protocols"),
+        ("evaluate.k=[100]", r"no K of \[100\] is below"),
+        ("evaluate.compare=[[sft,nobody]]", r"unknown policies \['nobody'\]"),
+    ],
+)
+def test_relations_between_nodes_are_refused_before_anything_is_begun(word, said):
+    with pytest.raises(Refusal, match=said):
+        config(word)
+
+
+def test_an_oracle_alone_is_refused_where_no_process_is_known(tmp_path):
+    words = ("dataset=movietweetings", f"dataset.path={tmp_path}", "evaluate.policies=[oracle]")
+    with pytest.raises(Refusal, match="does not know its own process"):
+        config(*words)

@@ -18,13 +18,17 @@ class Pretrained(Backbone):
     revision: str | None
     hub: Literal["huggingface", "modelscope"]
 
+    @property
+    def folder(self) -> Path:
+        return Path(self.path).expanduser()
+
     @cached_property
     def content(self) -> str:
-        return digest(folder_files(Path(self.path)))
+        return digest(folder_files(self.folder))
 
     def knobs(self) -> dict[str, Any]:
         knobs = super().knobs()
-        if Path(self.path).is_dir():
+        if self.folder.is_dir():
             knobs.update(path=self.content, revision=None, hub=None)
         return knobs
 
@@ -34,10 +38,9 @@ class Pretrained(Backbone):
         Raises:
             Refusal: there is neither such a folder nor such a model on the hub.
         """
-        folder = Path(self.path).expanduser()
-        if folder.is_dir():
-            return folder
-        if folder.is_absolute() or self.path.startswith("."):
+        if self.folder.is_dir():
+            return self.folder
+        if self.folder.is_absolute() or self.path.startswith("."):
             raise Refusal(
                 f"backbone.path={self.path}: no such folder",
                 allowed="a folder with config.json, a tokenizer and *.safetensors, or a hub's name",

@@ -1,10 +1,11 @@
 """What every stage has: inputs, effective knobs, an identity, and one verb."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from mllmrec.errors import Refusal
 from mllmrec.schema import Model
 
 if TYPE_CHECKING:
@@ -71,6 +72,18 @@ class Stage(Model):
     def show(self, folder: Path) -> None:
         """Print the finished artifact to the terminal, where it is the goal."""
         print(folder)
+
+
+def check_drawn(knob: str, wanted: Iterable[str], config: "Config") -> None:
+    """Refuse protocols that ``prepare`` does not draw candidates for."""
+    drawn = config.stages["prepare"].protocols
+    for protocol in wanted:
+        if protocol not in drawn:
+            raise Refusal(
+                f"{knob}: no candidates are drawn for {protocol}",
+                allowed=f"prepare.protocols={drawn}",
+                do=f"type one of these, or prepare.protocols=[{','.join([*drawn, protocol])}]",
+            )
 
 
 def knobs_of(group: Any) -> Any:

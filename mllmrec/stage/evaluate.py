@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from mllmrec import ranking
 from mllmrec.artifacts import write_json
+from mllmrec.errors import Refusal
 from mllmrec.report.tables import print_results
-from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
 from mllmrec.stage.rank import POLICIES, Rank
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class Evaluate(Stage):
     """HR@K, NDCG@K and MRR on the test samples, and paired differences between policies.
 
     ``policies`` are rows of the table, ``compare`` pairs of them: each first one is said to be
-    above, below or not distinguishable from its second, by paired bootstrap on NDCG@K.
+    above, below or not distinguishable from its second, by paired bootstrap on NDCG at the largest
+    admissible K up to ``compare_k``, or the smallest one above it.
     ``samples`` bounds the test samples ranked under a protocol, the same ones for every policy;
     null ranks all.
     """
@@ -42,10 +44,20 @@ class Evaluate(Stage):
 
     @model_validator(mode="after")
     def check_policies(self) -> Self:
-        unknown = sorted(set(self.policies) - set(POLICIES))
-        if unknown:
+        named = {*self.policies, *(name for pair in self.compare for name in pair)}
+        if unknown := sorted(named - set(POLICIES)):
             raise ValueError(f"unknown policies {unknown}, known: {', '.join(POLICIES)}")
         return self
+
+    def check(self, config: "Config") -> None:
+        check_drawn("evaluate.protocols", self.protocols, config)
+        ranking.admissible(self.k, {name: int(name[3:]) + 1 for name in self.protocols})
+        if not self.inputs(config):
+            raise Refusal(
+                f"evaluate.policies={self.policies}: this dataset does not know its own process",
+                allowed=", ".join(name for name in POLICIES if name != "oracle"),
+                do="type evaluate.policies=[popularity] or more of these",
+            )
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         return {
@@ -85,7 +97,9 @@ class Evaluate(Stage):
     def differences(
         self, ranks: Mapping[str, Any], protocol: str, kept: tuple[int, ...], seed: int
     ) -> list[dict[str, Any]]:
-        k = max(k for k in kept if k <= self.compare_k)
+        if not kept:
+            return []
+        k = max((k for k in kept if k <= self.compare_k), default=min(kept))
         found = []
         for first, second in self.compare:
             if first in ranks and second in ranks:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from mllmrec.stage.base import Job, Metrics, Stage
-from mllmrec.stage.sft import hints
+from mllmrec.stage.sft import check_probe, hints
 from mllmrec.training.options import GrpoOptions
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ class Grpo(Stage, GrpoOptions):
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages
         return {"prepare": stages["prepare"], "model": stages["merge"], **hints(self, config)}
+
+    def check(self, config: "Config") -> None:
+        check_probe(self, config)
 
     def run(self, job: Job) -> Metrics:
         from mllmrec.training.grpo import run_grpo

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mllmrec.stage import adopt
-from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
 from mllmrec.stage.pretrain import backbone_of
 from mllmrec.training.options import SftOptions
 
@@ -25,6 +25,9 @@ class Sft(Stage, SftOptions):
         if self.adopt:
             return {}
         return {"prepare": config.stages["prepare"], **backbone_of(config), **hints(self, config)}
+
+    def check(self, config: "Config") -> None:
+        check_probe(self, config)
 
     def effective(self, config: "Config") -> dict[str, Any]:
         return adopt.identity(self.adopt, "sft") if self.adopt else super().effective(config)
@@ -56,10 +59,19 @@ class SftContinued(Stage, SftOptions):
             **hints(self, config),
         }
 
+    def check(self, config: "Config") -> None:
+        check_probe(self, config)
+
     def run(self, job: Job) -> Metrics:
         from mllmrec.training.sft import run_sft
 
         return run_sft(self, job, self.name)
+
+
+def check_probe(stage: Any, config: "Config") -> None:
+    """Refuse a probe under a protocol that is not drawn."""
+    if stage.probe:
+        check_drawn(f"{stage.name}.probe.protocol", [stage.probe.protocol], config)
 
 
 def hints(stage: Any, config: "Config") -> dict[str, Stage]:

@@ -36,14 +36,12 @@ def lora_config(lora: Lora, backbone: Backbone, tokenizer: Any) -> LoraConfig:
 
 def save_adapter(model: Any, folder: Path) -> None:
     """Save an adapter as safetensors, without the path of the base, which is not its own."""
-    for config in model.peft_config.values():
-        config.base_model_name_or_path = None
     model.save_pretrained(folder, safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / CONFIG).read_text())
     if isinstance(config["target_modules"], list):  # a set to PEFT, in an order of the moment
         config["target_modules"].sort()
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, {**config, "base_model_name_or_path": None})
 
 
 def load_adapter(model: Any, folder: Path) -> PeftModel:
