@@ -84,8 +84,11 @@ class SftOptions(Optimisation):
 
 
 class PretrainOptions(Optimisation):
-    """``framed``: rows in the chat format, by rows of plain text (0.4: two for every five)."""
+    """``items_per_row``: most interactions in a row; ``framed``: rows that come once more in
+    the chat format, by rows of plain text (0.4: two for every five).
+    """
 
+    items_per_row: Annotated[int, Field(ge=2)]
     framed: Share
 
 

@@ -17,6 +17,7 @@ from mllmrec.records import Prepared
 from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
+from mllmrec.training.data import check_lengths
 from mllmrec.training.options import PretrainOptions
 from mllmrec.training.session import arguments, finish, seed_for, share_of, train
 from mllmrec.training.sft import RowTrainer
@@ -48,6 +49,8 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
     tokenizer = build_tokenizer(backbone, prepared, prompt, words)
     set_seed(seed_for(job.seed, "pretrain"))
     model = Qwen3ForCausalLM(shape(backbone, tokenizer)).to(device(), dtype_of(backbone))
+    rows = text_rows(options, job, prepared, tokenizer)
+    check_lengths([row["input_ids"] for row in rows], backbone.max_length)
     trainer = RowTrainer(
         model=model,
         args=arguments(
@@ -59,7 +62,7 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
             dataset_kwargs={"skip_prepare_dataset": True},
             remove_unused_columns=False,
         ),
-        train_dataset=Rows.from_list(text_rows(options.framed, job, prepared, tokenizer)),
+        train_dataset=Rows.from_list(rows),
         processing_class=tokenizer,
     )
     metrics = train(trainer, job, "pretrain")
@@ -69,21 +72,24 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
 
 
 def text_rows(
-    framed: float, job: Job, prepared: Prepared, tokenizer: Any
+    options: PretrainOptions, job: Job, prepared: Prepared, tokenizer: Any
 ) -> list[dict[str, list[int]]]:
-    """Each user's training interactions as lines of text, with the loss on every token.
+    """Training interactions as lines of text, with the loss on every token.
 
-    A share of users comes once more in the chat format, without candidates: the history as the
-    user's message, the last item as the answer.
+    A row is a user's interactions, or a part of them where they are many; a share of the rows
+    comes once more in the chat format, without candidates: the history as the user's message,
+    the last item as the answer.
     """
     prompt, spoken = job.group(Prompt), job.group(Words).model_dump()
     texts = []
-    for user, items in prepared.sequences.iter_rows():
-        texts.append(prompt.history_text(items, prepared.titles))
-        if share_of(job.seed, "framed", user) < framed and len(items) > 1:
-            asked = prompt.render(items[:-1], [], prepared.titles, spoken)
-            answer = prompt.answer_text(items[-1], prepared.titles[items[-1]])
-            texts.append(prompt.framed(tokenizer, [asked])[0] + answer + STOP)
+    for user, whole in prepared.sequences.iter_rows():
+        for start in range(0, len(whole), options.items_per_row):
+            items = whole[start : start + options.items_per_row]
+            texts.append(prompt.history_text(items, prepared.titles))
+            if share_of(job.seed, "framed", user, start) < options.framed and len(items) > 1:
+                asked = prompt.render(items[:-1], [], prepared.titles, spoken)
+                answer = prompt.answer_text(items[-1], prepared.titles[items[-1]])
+                texts.append(prompt.framed(tokenizer, [asked])[0] + answer + STOP)
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [{"input_ids": row, "labels": list(row)} for row in ids]
 
