@@ -17,6 +17,7 @@ from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
+from mllmrec.training.batching import LengthSampler
 from mllmrec.training.data import answered_rows, check_lengths
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
@@ -25,11 +26,15 @@ from mllmrec.training.session import arguments, finish, publish_adapter, seed_fo
 
 
 class RowTrainer(SFTTrainer):
-    """TRL's trainer with the output head on labelled positions alone.
+    """TRL's trainer with batches of like length, and the head on labelled positions alone.
 
     TRL's own fused head works on every position where there is no Triton (a prompt of 150 tokens
     for an answer of 2), and reads the head's weight past PEFT's trainable rows.
     """
+
+    def _get_train_sampler(self, dataset: Any = None) -> LengthSampler:
+        lengths = [len(row) for row in self.train_dataset["input_ids"]]
+        return LengthSampler(lengths, self._train_batch_size, self.args.seed)
 
     def compute_loss(
         self,

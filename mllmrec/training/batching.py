@@ -1,0 +1,38 @@
+"""Batches of rows of like length, in an order that depends on the seed and the epoch alone."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from mllmrec.training.session import seed_for
+
+POOL = 32  # batches that are sorted by length together: like lengths, and still a mix
+
+
+class LengthSampler(Sampler[int]):
+    """Indices such that each run of ``batch_size`` has rows of like length: little padding.
+
+    Rows are shuffled, sorted by length within pools of batches, and the batches shuffled. The
+    trainer calls ``set_epoch``, also on resuming, so a resumed run sees the same order.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed = np.asarray(lengths), batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        draw = np.random.default_rng(seed_for(self.seed, "batches", self.epoch))
+        order, size = draw.permutation(len(self.lengths)), self.batch_size * POOL
+        pools = [order[start : start + size] for start in range(0, len(order), size)]
+        order = np.concatenate([p[np.argsort(self.lengths[p], kind="stable")] for p in pools])
+        whole = len(order) // self.batch_size * self.batch_size
+        batches = order[:whole].reshape(-1, self.batch_size)
+        yield from draw.permutation(batches, axis=0).ravel().tolist()
+        yield from order[whole:].tolist()  # the one batch that is not full comes last
