@@ -46,7 +46,7 @@ def write_json(path: Path, value: Any) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1, sort_keys=True)
+            json.dump(value, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)

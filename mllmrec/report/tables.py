@@ -17,14 +17,15 @@ SIGNS = {"above": "above", "below": "BELOW", "not distinguishable": "not disting
 def console() -> Console:
     """Standard output; wide enough for a table where it is not a terminal."""
     out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=140)
+    return out if out.is_terminal else Console(highlight=False, width=200)
 
 
 def print_results(results: Mapping[str, Any]) -> None:
     """A table a protocol: policies by metrics, means with half the width of the 95 % interval."""
     out = console()
     for protocol, found in results["protocols"].items():
-        names = sorted(next(iter(found["policies"].values())), key=place)
+        first = next(iter(found["policies"].values()))
+        names = sorted((name for name in first if name != "ndcg@1"), key=place)  # it is HR@1
         title = (
             f"{protocol}: {found['candidates']} candidates, {found['samples']} test samples "
             "(± half of the 95 % interval)"
@@ -32,8 +33,7 @@ def print_results(results: Mapping[str, Any]) -> None:
         table = Table("policy", title=title, box=box.SIMPLE_HEAD, title_justify="left")
         for name in names:
             table.add_column(name.upper(), justify="right")
-        for policy in results["order"]:
-            metrics = found["policies"][policy]
+        for policy, metrics in found["policies"].items():
             table.add_row(policy, *(cell(metrics[name]) for name in names))
         out.print(table)
         if left := results["left_out"].get(protocol):

@@ -89,7 +89,6 @@ class Evaluate(Stage):
                 },
             }
             results["differences"] += self.differences(ranks, protocol, kept, job.seed)
-        results["order"] = list(ranks)
         results["left_out"] = {p: sorted(set(self.k) - set(kept)) for p, kept in ks.items()}
         write_json(job.out / RESULTS, results)
         return flat(results)

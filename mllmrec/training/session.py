@@ -141,7 +141,10 @@ def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     history = [kept(entry) for entry in trainer.state.log_history]
     write_json(job.out / "history.json", history)
     last = {name: value for entry in history for name, value in entry.items() if name != "step"}
-    return {"steps": float(trainer.state.global_step), **last, **trend(history)}
+    found = trend(history)
+    for name in sorted({key.rpartition("/")[0] for key in found}):
+        log.info("%s: %s %.4f → %.4f", label, name, found[f"{name}/start"], found[f"{name}/end"])
+    return {"steps": float(trainer.state.global_step), **last, **found}
 
 
 def kept(entry: dict[str, Any]) -> dict[str, float]:

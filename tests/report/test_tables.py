@@ -44,8 +44,8 @@ def test_a_comparison_in_words(verdict, said):
 def test_results_are_printed_by_protocol(capsys):
     value = {"mean": 0.5, "low": 0.4, "high": 0.6}
     metrics = {"mrr": value, "hr@1": value}
-    table = {"candidates": 10, "samples": 7, "policies": {"sft": metrics, "random": metrics}}
-    results = {"protocols": {"uni9": table}, "order": ["random", "sft"], "differences": []}
+    table = {"candidates": 10, "samples": 7, "policies": {"random": metrics, "sft": metrics}}
+    results = {"protocols": {"uni9": table}, "differences": []}
     print_results({**results, "left_out": {"uni9": [10]}})
     out = capsys.readouterr().out
     assert "uni9: 10 candidates, 7 test samples" in out

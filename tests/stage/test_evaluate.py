@@ -91,7 +91,7 @@ def test_pairs_are_of_the_same_samples(tmp_path):
 
 def test_rows_keep_the_order_of_the_knob(tmp_path):
     _, results = evaluate(tmp_path, {"sft": [1, 2], "popularity": [1, 2], "grpo": [1, 2]}, k=[1])
-    assert results["order"] == ["sft", "popularity", "grpo"]
+    assert list(results["protocols"]["uni9"]["policies"]) == ["sft", "popularity", "grpo"]
 
 
 def test_the_result_is_printed(tmp_path, capsys):
