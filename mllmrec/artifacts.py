@@ -18,6 +18,7 @@ from mllmrec.errors import Refusal
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial-"
+SCRATCH = ".scratch"  # within a partial folder: what a build needs to go on, and nobody after it
 
 
 def digest(value: Any) -> str:
@@ -34,7 +35,10 @@ def file_digest(path: Path) -> str:
 
 def folder_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Size in bytes and SHA-256 of every file below a folder, by its path relative to it."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
+    left_out = (folder / MANIFEST, folder / SCRATCH)
+    paths = sorted(
+        p for p in folder.rglob("*") if p.is_file() and not any(map(p.is_relative_to, left_out))
+    )
     return {
         p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": file_digest(p)}
         for p in paths
@@ -168,9 +172,10 @@ def publish(partial: Path, folder: Path, manifest: Mapping[str, Any]) -> Artifac
 def put_in_place(partial: Path, folder: Path) -> Artifact:
     """Rename a complete partial folder to its place, stepping aside an older artifact first.
 
-    A kill between the two renames leaves the complete new one, which the repeated command
-    puts in place by this very function.
+    Only now, with the manifest written, does the scratch go. A kill anywhere in here leaves the
+    complete new artifact, which the repeated command puts in place by this very function.
     """
+    shutil.rmtree(partial / SCRATCH, ignore_errors=True)
     older = folder.with_name(f".old-{folder.name}")
     if folder.exists():
         shutil.rmtree(older, ignore_errors=True)

@@ -136,11 +136,6 @@ def intervals(
     }
 
 
-def interval(values: Floats, seed: int, *, draws: int = DRAWS, level: float = LEVEL) -> Interval:
-    """``intervals`` for one array."""
-    return intervals({"": values}, seed, draws=draws, level=level)[""]
-
-
 def difference(
     ours: Floats, theirs: Floats, seed: int, *, draws: int = DRAWS, level: float = LEVEL
 ) -> Difference:

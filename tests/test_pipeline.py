@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from mllmrec.artifacts import MANIFEST, Store
 from mllmrec.build import carry_out
 from mllmrec.plan import plan
 from mllmrec.reward.base import Reward
-from tests.launching import command, config, environment, launch, told
+from tests.launching import command, config, environment, launch, make, told
 
 pytestmark = pytest.mark.slow
 
@@ -190,7 +191,7 @@ def kill_after_a_checkpoint(stage, cwd):
             command(*LONG), cwd=cwd, env=environment(), stdout=log, stderr=log
         )
         deadline = time.monotonic() + 600
-        while not list(cwd.glob(f"artifacts/toy/{stage}/.partial-*/checkpoints/*/whole")):
+        while not list(cwd.glob(f"artifacts/toy/{stage}/.partial-*/.scratch/checkpoints/*/whole")):
             assert process.poll() is None and time.monotonic() < deadline, Path(
                 log.name
             ).read_text()
@@ -209,3 +210,28 @@ def test_a_killed_training_is_gone_on_with_to_the_same_bytes(long, tmp_path, sta
     assert content(whole[stage]) == content(resumed[stage])
     metrics = (json.dumps(a[stage].manifest["metrics"], sort_keys=True) for a in (whole, resumed))
     assert next(metrics) == next(metrics)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "sft", "grpo"])
+def test_a_kill_between_the_last_step_and_the_manifest_changes_nothing(
+    long, tmp_path, monkeypatch, stage
+):
+    """The last checkpoint is loaded, not trained on for one step more."""
+    store = Store(root=tmp_path / "artifacts")
+    shutil.copytree(long / "artifacts", store.root)
+    whole = by_label(long)[stage]
+    shutil.rmtree(store.root / whole.folder.relative_to(long / "artifacts"))
+    words = (*LONG[:-1], f"stage={stage}")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mllmrec.build.artifacts.publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(store, *words)
+    made = make(store, *words)[stage]
+    assert content(made) == content(whole)
+    assert made.manifest["metrics"] == whole.manifest["metrics"]
+    assert made.manifest["metrics"]["steps"] == (2 if stage == "pretrain" else 6)
+    assert not (made.folder / ".scratch").exists()

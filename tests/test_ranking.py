@@ -12,7 +12,6 @@ from mllmrec.ranking import (
     admissible_k,
     difference,
     hit_rate,
-    interval,
     intervals,
     metrics,
     mrr,
@@ -117,7 +116,7 @@ def test_no_k_at_all_is_refused():
 
 def test_the_interval_is_that_of_the_normal_law_for_many_samples():
     values = np.random.default_rng(0).normal(2.0, 3.0, size=1000)
-    found = interval(values, seed=0)
+    found = intervals({"a": values}, seed=0)["a"]
     half = 1.96 * values.std() / math.sqrt(1000)
     assert found.mean == pytest.approx(values.mean())
     assert found.low == pytest.approx(values.mean() - half, abs=0.15 * half)
@@ -126,22 +125,24 @@ def test_the_interval_is_that_of_the_normal_law_for_many_samples():
 
 def test_intervals_cover_as_often_as_they_say():
     rng = np.random.default_rng(0)
-    draws = [interval(rng.random(100) < 0.3, seed=n, draws=500) for n in range(200)]
+    draws = [
+        intervals({"a": rng.random(100) < 0.3}, seed=n, draws=500)["a"] for n in range(200)
+    ]
     assert 0.9 <= np.mean([found.low <= 0.3 <= found.high for found in draws]) <= 0.98
 
 
 def test_intervals_are_those_of_each_alone_and_repeat():
     values = {"a": np.arange(20.0), "b": np.ones(20)}
     together = intervals(values, seed=7)
-    assert together["a"] == interval(values["a"], seed=7)
+    assert together["a"] == intervals({"a": values["a"]}, seed=7)["a"]
     assert (together["b"].low, together["b"].mean, together["b"].high) == (1, 1, 1)
-    assert together["a"] != interval(values["a"], seed=8)
+    assert together["a"] != intervals(values, seed=8)["a"]
 
 
 def test_blocks_do_not_change_what_is_drawn_for_most(monkeypatch):
     values = np.random.default_rng(0).normal(size=50)
     monkeypatch.setattr("mllmrec.ranking._BLOCK", 333)
-    found = interval(values, seed=0)
+    found = intervals({"a": values}, seed=0)["a"]
     half = 1.96 * values.std() / math.sqrt(50)
     assert found.high - found.low == pytest.approx(2 * half, rel=0.15)
 
@@ -175,4 +176,4 @@ def test_samples_must_be_the_same_and_some():
     with pytest.raises(ValueError, match="same samples"):
         difference(np.ones(3), np.ones(4), seed=0)
     with pytest.raises(Refusal, match="no samples"):
-        interval(np.ones(0), seed=0)
+        intervals({"a": np.ones(0)}, seed=0)

@@ -18,9 +18,9 @@ class Grpo(Algorithm):
 
     ``rollout=sample`` writes answers token by token, anything in the vocabulary, at ``temperature``
     and ``top_p``. ``rollout=enumerate`` draws from the exact distribution over the candidates of
-    the prompt, p ∝ π(answer)^(1/temperature): always valid, and without a decoding loop. The loss
-    is of the unconstrained policy in both; what that leaves out, the probability of all answers
-    together, has no gradient where advantages sum to zero.
+    the prompt, p ∝ π(answer): always valid, and without a decoding loop. The loss is of the
+    unconstrained policy in both; what that leaves out, the probability of all answers together,
+    has no gradient where advantages sum to zero and answers are of one length.
     """
 
     loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
@@ -32,8 +32,9 @@ class Grpo(Algorithm):
 
     @model_validator(mode="after")
     def check_rollout(self) -> Self:
-        if self.rollout == "enumerate" and self.top_p < 1:
-            raise ValueError("top_p below 1 needs rollout=sample: enumeration draws from all")
+        if self.rollout == "enumerate" and (self.top_p < 1 or self.temperature != 1):
+            # a tempered choice among answers is not the choice token by token that the loss is of
+            raise ValueError("temperature and top_p other than 1 need rollout=sample")
         return self
 
     def trainer_args(self) -> dict[str, Any]:

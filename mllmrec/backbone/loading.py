@@ -1,5 +1,6 @@
 """Load models, tokenizers and adapters: safetensors only, no code from outside."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,14 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
             allowed="an instruction-tuned model, whose tokenizer carries one",
             do=do,
         )
+    if tokenizer.pad_token is None:  # Llama and others; padding is masked, so any token will do
+        if tokenizer.eos_token is None:
+            raise Refusal(
+                f"{folder}: its tokenizer has neither a pad token nor an end-of-sequence token",
+                allowed="a tokenizer that can pad and end a text",
+                do=do,
+            )
+        tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
 
@@ -55,15 +64,17 @@ def load_model(folder: Path, backbone: Backbone) -> "PreTrainedModel":
     """The causal language model of a folder, in the backbone's type, on the device.
 
     Raises:
-        Refusal: its config or weights cannot be loaded.
+        Refusal: its config or weights cannot be loaded, or the weights are not all of the model.
     """
+    model: Any
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model, said = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype_of(backbone),
             attn_implementation=backbone.attn_implementation,
             use_safetensors=True,
             trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise Refusal(
@@ -79,7 +90,26 @@ def load_model(folder: Path, backbone: Backbone) -> "PreTrainedModel":
             allowed="whole *.safetensors files",
             do="copy or download the folder again",
         ) from error
+    check_whole(folder, said)
     return model.to(device())
+
+
+def check_whole(folder: Path, said: Mapping[str, Any]) -> None:
+    """Refuse weights that do not fill the model: transformers would draw the rest at random."""
+    mismatched = [key if isinstance(key, str) else key[0] for key in said["mismatched_keys"]]
+    for what, keys in (("lack", said["missing_keys"]), ("have another shape of", mismatched)):
+        if keys:
+            raise Refusal(
+                f"{folder}: the weights {what} {sample_of(keys)}",
+                allowed="config.json and the whole *.safetensors of that same model",
+                do="type backbone.path=DIR with a whole folder, or copy this one again",
+            )
+
+
+def sample_of(keys: Iterable[str]) -> str:
+    """The first of some names, and how many there are."""
+    first, *others = sorted(keys)
+    return f"{first} and {len(others)} more" if others else first
 
 
 def first_line(error: Exception) -> str:

@@ -10,6 +10,8 @@ from mllmrec.errors import Refusal
 
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]  # never pickled weights
 
+OTHERS = {"huggingface": ", or backbone.hub=modelscope", "modelscope": ""}
+
 
 class Pretrained(Backbone):
     """A model by folder or hub name; a folder is identified by its content, a name by revision."""
@@ -48,11 +50,17 @@ class Pretrained(Backbone):
             )
         try:
             return self.download()
+        except ModuleNotFoundError as error:
+            raise Refusal(
+                f"backbone.hub={self.hub}: {error.name} is not installed",
+                allowed="the client of the hub, or a folder",
+                do=f"type pip install 'mllmrec[{self.hub}]', or backbone.path=DIR",
+            ) from error
         except Exception as error:  # the hubs' clients raise kinds of their own, and httpx's
             raise Refusal(
                 f"backbone.path={self.path}: not a folder, and {self.hub} gave none ({error})",
                 allowed="a folder, or a model's name on the hub while it can be reached",
-                do="type backbone.path=DIR, or backbone.hub=modelscope",
+                do="type backbone.path=DIR" + OTHERS[self.hub],
             ) from error
 
     def download(self) -> Path:

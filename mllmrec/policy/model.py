@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import torch
 from tqdm.auto import tqdm
 
 from mllmrec.backbone.base import Backbone
-from mllmrec.backbone.loading import load_model, load_tokenizer
+from mllmrec.backbone.loading import dtype_of, load_model, load_tokenizer
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.rendering import render_all
@@ -72,8 +73,14 @@ class ModelPolicy:
 
 
 def load(base: Path, adapter: Path | None, backbone: Backbone) -> Any:
-    """The model, ready to score; an adapter is merged in memory, which spares its own products."""
+    """The model, ready to score.
+
+    In float32 an adapter is merged in memory, which spares its own products; in bfloat16 merging
+    would round small updates away.
+    """
     model: Any = load_model(base, backbone)
     if adapter:
-        model = load_adapter(model, adapter).merge_and_unload()
+        model = load_adapter(model, adapter)
+        if dtype_of(backbone) == torch.float32:
+            model = model.merge_and_unload()
     return model.eval()

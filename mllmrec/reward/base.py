@@ -1,4 +1,4 @@
-"""What every reward is: a small pure callable with a weight; and how several become one."""
+"""What every reward is: a small pure callable with a weight."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,19 +18,3 @@ class Reward(Model):
         ``target`` and ``candidates`` are item ids; ``titles`` are those that the prompt showed.
         """
         raise NotImplementedError
-
-
-def combine(
-    rewards: Mapping[str, Reward],
-    answer: str,
-    *,
-    target: str,
-    candidates: Sequence[str],
-    titles: Mapping[str, str],
-) -> tuple[float, dict[str, float]]:
-    """The weighted sum Σ wᵢ·rᵢ, and each part rᵢ by its name, unweighted, for the charts."""
-    parts = {
-        name: reward(answer, target=target, candidates=candidates, titles=titles)
-        for name, reward in rewards.items()
-    }
-    return sum(rewards[name].weight * part for name, part in parts.items()), parts

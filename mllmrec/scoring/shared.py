@@ -45,8 +45,8 @@ def lay_out(
         if key not in begins:
             begins[key] = len(fed[group])
             fed[group] += [(token, begins[key], depth) for depth, token in enumerate(tokens[:-1])]
-        places = torch.arange(1, len(tokens))
-        columns[row, 1 : len(tokens)] = begins[key] + places.to(columns.device)
+        for place in range(1, len(tokens)):
+            columns[row, place] = begins[key] + place
     suffix = max(map(len, fed))
     padded = [row + [(0, -1, 0)] * (suffix - len(row)) for row in fed]
     extra = torch.tensor(padded, dtype=torch.long, device=prompt_ids.device)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from mllmrec.artifacts import SCRATCH
 from mllmrec.errors import Refusal
 from mllmrec.schema import Model
 
@@ -33,6 +34,11 @@ class Job:
     groups: Mapping[str, Any]
     seed: int
     log: Callable[[Metrics, int], None] = discard
+
+    @property
+    def scratch(self) -> Path:
+        """What a killed run goes on from; removed when the artifact is complete."""
+        return self.out / SCRATCH
 
     def group(self, kind: type[M]) -> M:
         """The one config group of this type among those that the stage declared."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -11,6 +12,7 @@ from pydantic import Field, model_validator
 
 from mllmrec import ranking
 from mllmrec.artifacts import write_json
+from mllmrec.dataset.candidates import PROTOCOL
 from mllmrec.errors import Refusal
 from mllmrec.report.tables import print_results
 from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
     from mllmrec.schema import Config
 
 RESULTS = "results.json"
+Protocol = Annotated[str, Field(pattern=PROTOCOL)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """The samples that were ranked, the rank of each one's target, the number of candidates."""
+
+    samples: list[str]
+    ranks: Any
+    candidates: int
 
 
 class Evaluate(Stage):
@@ -34,12 +46,12 @@ class Evaluate(Stage):
 
     name: ClassVar[str] = "evaluate"
 
-    protocols: Annotated[list[str], Field(min_length=1)]
+    protocols: Annotated[list[Protocol], Field(min_length=1)]
     k: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     policies: Annotated[list[str], Field(min_length=1)]
     compare: list[tuple[str, str]]
     compare_k: Annotated[int, Field(ge=1)]
-    samples: dict[str, Annotated[int, Field(ge=1)] | None]
+    samples: dict[Protocol, Annotated[int, Field(ge=1)] | None]
     tokens_per_batch: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
@@ -77,15 +89,17 @@ class Evaluate(Stage):
             for policy in self.policies
             if policy in job.inputs
         }
-        sizes = {name: size for name, (_, size) in next(iter(ranks.values())).items()}
-        ks = ranking.admissible(self.k, sizes)
+        first = next(iter(ranks.values()))
+        ks = ranking.admissible(self.k, {name: one.candidates for name, one in first.items()})
         results: dict[str, Any] = {"protocols": {}, "differences": []}
         for protocol, kept in ks.items():
+            check_same_samples(ranks, protocol)
             results["protocols"][protocol] = {
-                "candidates": sizes[protocol],
-                "samples": len(next(iter(ranks.values()))[protocol][0]),
+                "candidates": first[protocol].candidates,
+                "samples": len(first[protocol].samples),
                 "policies": {
-                    policy: measure(by[protocol][0], kept, job.seed) for policy, by in ranks.items()
+                    policy: measure(by[protocol].ranks, kept, job.seed)
+                    for policy, by in ranks.items()
                 },
             }
             results["differences"] += self.differences(ranks, protocol, kept, job.seed)
@@ -102,7 +116,7 @@ class Evaluate(Stage):
         found = []
         for first, second in self.compare:
             if first in ranks and second in ranks:
-                a, b = (ranking.ndcg(ranks[name][protocol][0], k) for name in (first, second))
+                a, b = (ranking.ndcg(ranks[name][protocol].ranks, k) for name in (first, second))
                 found.append(
                     {"protocol": protocol, "first": first, "second": second, "metric": f"ndcg@{k}"}
                     | told(ranking.difference(a, b, seed=seed))
@@ -113,15 +127,30 @@ class Evaluate(Stage):
         print_results(json.loads((folder / RESULTS).read_text()))
 
 
-def read_ranks(folder: Path, protocols: list[str]) -> dict[str, tuple[Any, int]]:
-    """Ranks of the target and the number of candidates, by protocol."""
-    tables = {
-        p: pl.read_parquet(folder / f"{p}.parquet", columns=["ranked", "rank"]) for p in protocols
-    }
-    return {
-        protocol: (table["rank"].to_numpy(), int(np.max(table["ranked"].list.len().to_numpy())))
-        for protocol, table in tables.items()
-    }
+def read_ranks(folder: Path, protocols: list[str]) -> dict[str, Ranked]:
+    """One policy's rankings, by protocol."""
+    found = {}
+    for protocol in protocols:
+        columns = ["sample_id", "ranked", "rank"]
+        table = pl.read_parquet(folder / f"{protocol}.parquet", columns=columns)
+        found[protocol] = Ranked(
+            samples=table["sample_id"].to_list(),
+            ranks=table["rank"].to_numpy(),
+            candidates=int(np.max(table["ranked"].list.len().to_numpy())),
+        )
+    return found
+
+
+def check_same_samples(ranks: Mapping[str, Mapping[str, Ranked]], protocol: str) -> None:
+    """Refuse to compare policies that did not rank the same samples in one order."""
+    first, *others = ranks
+    for other in others:
+        if ranks[other][protocol].samples != ranks[first][protocol].samples:
+            raise Refusal(
+                f"{protocol}: {other} and {first} were not ranked on the same samples",
+                allowed="rankings of one set of test samples",
+                do="type force=[rank] to rank again",
+            )
 
 
 def told(difference: ranking.Difference) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mllmrec.errors import Refusal
 from mllmrec.stage.base import Job, Metrics, Stage
 from mllmrec.training.options import PretrainOptions
 
@@ -18,6 +19,14 @@ class Pretrain(Stage, PretrainOptions):
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         return {"prepare": config.stages["prepare"]}
+
+    def check(self, config: "Config") -> None:
+        if config.top.goal == self.name and not config.backbone.is_built:
+            raise Refusal(
+                "stage=pretrain: this backbone exists already, nothing is pre-trained",
+                allowed="a backbone that is built on the spot: tiny",
+                do="type backbone=tiny, or stage=sft to go on from this one",
+            )
 
     def effective(self, config: "Config") -> dict[str, Any]:
         effective = super().effective(config)

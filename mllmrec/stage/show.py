@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared, Split
 from mllmrec.rendering import render_all
 from mllmrec.schema import Words
-from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -29,6 +30,16 @@ class Show(Stage):
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         return {"prepare": config.stages["prepare"]}
+
+    def check(self, config: "Config") -> None:
+        if self.split != "train":
+            check_drawn("show.protocol", [self.protocol], config)
+        elif self.protocol != "train":
+            raise Refusal(
+                f"show.protocol={self.protocol}: the train split has candidates of its own alone",
+                allowed="show.protocol=train with show.split=train",
+                do="type show.protocol=train",
+            )
 
     def run(self, job: Job) -> Metrics:
         prepared, prompt = Prepared(job.inputs["prepare"]), job.group(Prompt)

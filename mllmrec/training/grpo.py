@@ -23,7 +23,7 @@ from mllmrec.training.grpo_trainer import EnumeratingTrainer, Trainer
 from mllmrec.training.options import GrpoOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read
-from mllmrec.training.session import arguments, finish, publish_adapter, seed_for, train
+from mllmrec.training.session import arguments, publish_adapter, seed_for, train
 
 THINKING = {"enable_thinking": False}  # as Prompt.encode renders; the prompts must be the same
 
@@ -36,7 +36,14 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     set_seed(seed_for(job.seed, label))
     model = load_model(job.inputs["model"], backbone)
     rows = prompt_rows(options, job, prepared, prompt, words, label)
-    check_room(rows, options, prepared, prompt, tokenizer, model.config.max_position_embeddings)
+    answers = {
+        item: prompt.encode_answer(tokenizer, prompt.answer_text(item, title))
+        for item, title in prepared.titles.items()
+    }
+    room = room_for(answers, options)
+    texts = [row["prompt"][0]["content"] for row in rows]
+    limit = model.config.max_position_embeddings
+    check_lengths(prompt.encode_all(tokenizer, texts), limit, room)
     rewards: Mapping[str, Reward] = job.groups["reward"]
     kind = EnumeratingTrainer if job.group(Algorithm).rollout == "enumerate" else Trainer
     trainer = kind(
@@ -44,35 +51,32 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
         reward_funcs=[
             judge(name, reward, prompt.shown(prepared.titles)) for name, reward in rewards.items()
         ],
-        args=grpo_arguments(options, job, rewards, label),
+        args=grpo_arguments(options, job, rewards, room, label),
         train_dataset=Rows.from_list(rows),
         processing_class=tokenizer,
         peft_config=lora_config(options.lora, backbone, tokenizer),
     )
-    trainer.answers = {
-        item: prompt.encode_answer(tokenizer, prompt.answer_text(item, title))
-        for item, title in prepared.titles.items()
-    }
+    trainer.answers = answers
     if options.probe:
         probe = Probe(options.probe, prepared, prompt, words, tokenizer, job.seed)
-        trainer.add_callback(ProbeCallback(probe, options.probe, job.out / "best", job.log))
+        trainer.add_callback(ProbeCallback(probe, options.probe, job.scratch / "best", job.log))
     metrics = train(trainer, job, label)
-    publish_adapter(trainer.model, options.probe, job.out)
-    finish(job)
+    publish_adapter(trainer.model, options.probe, job)
     return metrics
 
 
 def grpo_arguments(
-    options: GrpoOptions, job: Job, rewards: Mapping[str, Reward], label: str
+    options: GrpoOptions, job: Job, rewards: Mapping[str, Reward], room: int, label: str
 ) -> GRPOConfig:
     return arguments(
         GRPOConfig,
         options,
         job,
         label,
+        rows=options.num_generations,
         beta=options.beta,
         num_generations=options.num_generations,
-        max_completion_length=options.max_completion_length,
+        max_completion_length=room,
         reward_weights=[reward.weight for reward in rewards.values()],
         chat_template_kwargs=THINKING,
         disable_dropout=True,  # rollouts, policy and reference are one distribution at the start
@@ -85,6 +89,12 @@ def prompt_rows(
 ) -> list[dict[str, Any]]:
     """One row a training sample: the conversation, and what its reward must know of it."""
     samples = prepared.samples("train")
+    if len(samples) < options.batch_size:  # TRL would train no step at all, and say nothing
+        raise Refusal(
+            f"grpo.batch_size={options.batch_size}: there are {len(samples)} training samples",
+            allowed="at least one whole step of prompts",
+            do=f"type grpo.batch_size={len(samples)} grpo.micro_batch_size=1, or add data",
+        )
     hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
     texts = render_all(samples, "train", prepared, prompt, words, hints)
     columns = zip(samples["sample_id"], texts, samples["target"], samples["train"], strict=True)
@@ -99,30 +109,21 @@ def prompt_rows(
     ]
 
 
-def check_room(
-    rows: Sequence[Mapping[str, Any]],
-    options: GrpoOptions,
-    prepared: Prepared,
-    prompt: Prompt,
-    tokenizer: Any,
-    limit: int,
-) -> None:
-    """Refuse an answer that could not be written whole, and a prompt that would be cut."""
-    targets = {row["target"] for row in rows}
-    answers = [
-        prompt.encode_answer(tokenizer, prompt.answer_text(item, prepared.titles[item]))
-        for item in targets
-    ]
-    longest = max(map(len, answers))
-    if longest > options.max_completion_length:
+def room_for(answers: Mapping[str, Sequence[int]], options: GrpoOptions) -> int:
+    """The tokens that a completion may have: what was asked, or the longest answer's.
+
+    Raises:
+        Refusal: an answer would not fit.
+    """
+    longest = max(map(len, answers.values()))
+    asked = options.max_completion_length
+    if asked is not None and asked < longest:
         raise Refusal(
-            f"grpo.max_completion_length={options.max_completion_length}: the longest answer has "
-            f"{longest} tokens",
-            allowed=f"at least {longest}, so that no answer is cut",
-            do=f"type grpo.max_completion_length={longest}",
+            f"grpo.max_completion_length={asked}: the longest answer has {longest} tokens",
+            allowed=f"at least {longest}, so that no answer is cut, or null for just that",
+            do="type grpo.max_completion_length=null",
         )
-    texts = [row["prompt"][0]["content"] for row in rows]
-    check_lengths(prompt.encode_all(tokenizer, texts), limit, options.max_completion_length)
+    return asked or longest
 
 
 def judge(name: str, reward: Reward, titles: Mapping[str, str]) -> Callable[..., list[float]]:

@@ -109,9 +109,8 @@ class EnumeratingTrainer(Trainer):
         return dict(zip(first, scores, strict=True))
 
     def draw(self, scores: Sequence[float], sample_id: str, place: int) -> int:
-        """An index with probability ∝ exp(score / temperature)."""
-        scaled = np.asarray(scores) / self.temperature
-        mass = np.exp(scaled - scaled.max()).cumsum()
+        """An index with probability ∝ exp(score)."""
+        mass = np.exp(np.asarray(scores) - max(scores)).cumsum()
         place += self.accelerator.process_index * len(self.rows)
         number = share_of(
             self.args.seed,

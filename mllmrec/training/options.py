@@ -93,20 +93,17 @@ class PretrainOptions(Optimisation):
 
 
 class GrpoOptions(Optimisation):
-    """``beta``: weight of the KL term against the merged SFT model (β); ``num_generations``: G."""
+    """``batch_size`` and ``micro_batch_size`` are in prompts, each with its ``num_generations`` (G)
+    completions. ``beta``: weight of the KL term against the merged SFT model (β).
+    ``max_completion_length``: in tokens; null is the longest answer.
+    """
 
     cot_prob: Share
     beta: Annotated[float, Field(ge=0)]
     num_generations: Annotated[int, Field(ge=2)]
-    max_completion_length: Count
+    max_completion_length: Count | None
     lora: Lora
     probe: ProbeOptions | None
-
-    @model_validator(mode="after")
-    def check_groups(self) -> Self:
-        if self.batch_size % self.num_generations:
-            raise ValueError("batch_size must be a multiple of num_generations")
-        return self
 
 
 class Tolerance(Model):

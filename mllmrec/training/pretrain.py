@@ -19,7 +19,7 @@ from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.data import check_lengths
 from mllmrec.training.options import PretrainOptions
-from mllmrec.training.session import arguments, finish, seed_for, share_of, train
+from mllmrec.training.session import arguments, seed_for, share_of, train
 from mllmrec.training.sft import RowTrainer
 
 # Qwen's pattern: words, single digits, punctuation, line ends.
@@ -48,7 +48,7 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
     prepared = Prepared(job.inputs["prepare"])
     tokenizer = build_tokenizer(backbone, prepared, prompt, words)
     set_seed(seed_for(job.seed, "pretrain"))
-    model = Qwen3ForCausalLM(shape(backbone, tokenizer)).to(device(), dtype_of(backbone))
+    model = Qwen3ForCausalLM(shape(backbone, tokenizer)).to(device())
     rows = text_rows(options, job, prepared, tokenizer)
     check_lengths([row["input_ids"] for row in rows], backbone.max_length)
     trainer = RowTrainer(
@@ -66,8 +66,7 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
         processing_class=tokenizer,
     )
     metrics = train(trainer, job, "pretrain")
-    save(model, tokenizer, job.out)
-    finish(job)
+    save(model.to(dtype_of(backbone)), tokenizer, job.out)  # trained in float32
     return {**metrics, "parameters": float(model.num_parameters())}
 
 

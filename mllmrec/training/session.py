@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from tqdm.auto import tqdm
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from mllmrec.artifacts import write_json
@@ -35,15 +35,17 @@ def share_of(seed: int, *purpose: object) -> float:
     return seed_for(seed, *purpose) / 2**31
 
 
-def arguments(kind: type, options: Optimisation, job: Job, label: str, **more: Any) -> Any:
-    """TRL's arguments of this kind, from our knobs.
+def arguments(
+    kind: type, options: Optimisation, job: Job, label: str, rows: int = 1, **more: Any
+) -> Any:
+    """TRL's arguments of this kind, from our knobs; a sample comes to so many ``rows``.
 
     Raises:
         Refusal: ``trainer_args`` holds a name or a value that TRL does not take.
     """
     on_gpu = torch.cuda.is_available()
     known: dict[str, Any] = {
-        "output_dir": str(job.out / "checkpoints"),
+        "output_dir": str(job.scratch / "checkpoints"),
         "seed": seed_for(job.seed, label),
         "learning_rate": options.learning_rate,
         "lr_scheduler_type": options.lr_scheduler_type,
@@ -51,7 +53,7 @@ def arguments(kind: type, options: Optimisation, job: Job, label: str, **more: A
         "weight_decay": options.weight_decay,
         "adam_beta2": options.adam_beta2,
         "max_grad_norm": options.max_grad_norm,
-        "per_device_train_batch_size": options.micro_batch_size,
+        "per_device_train_batch_size": options.micro_batch_size * rows,
         "gradient_accumulation_steps": options.batch_size // options.micro_batch_size,
         "num_train_epochs": options.epochs or 1,
         "max_steps": options.max_steps or -1,
@@ -66,14 +68,23 @@ def arguments(kind: type, options: Optimisation, job: Job, label: str, **more: A
         "disable_tqdm": True,
         **more,
     }
+    do = f"type {label}.trainer_args={{}} to leave them out"
+    if own := sorted(known.keys() & options.trainer_args.keys()):
+        raise Refusal(
+            f"{label}.trainer_args={options.trainer_args}: {', '.join(own)} are set elsewhere",
+            allowed=f"fields of TRL's {kind.__name__} that are no knobs of {label} themselves",
+            do=do,
+        )
     try:
-        return kind(**{**known, **options.trainer_args})
+        made = kind(**known, **options.trainer_args)
     except (TypeError, ValueError) as error:
         raise Refusal(
             f"{label}.trainer_args={options.trainer_args}: {error}",
             allowed=f"the fields of TRL's {kind.__name__}",
-            do=f"type {label}.trainer_args={{}} to leave them out",
+            do=do,
         ) from error
+    made._n_gpu = min(made.n_gpu, 1)  # one process, one device: several would be split in secret
+    return made
 
 
 class Follow(TrainerCallback):
@@ -134,17 +145,33 @@ def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
     trainer.add_callback(Follow(job, label))
-    checkpoint = newest_whole(job.out / "checkpoints")
-    if checkpoint:
-        log.info("%s: going on from step %s", label, checkpoint.name.split("-")[1])
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    go_on(trainer, newest_whole(job.scratch / "checkpoints"), label)
     history = [kept(entry) for entry in trainer.state.log_history]
+    history = [entry for entry in history if len(entry) > 1]  # more than the step
     write_json(job.out / "history.json", history)
     last = {name: value for entry in history for name, value in entry.items() if name != "step"}
     found = trend(history)
     for name in sorted({key.rpartition("/")[0] for key in found}):
         log.info("%s: %s %.4f → %.4f", label, name, found[f"{name}/start"], found[f"{name}/end"])
     return {"steps": float(trainer.state.global_step), **last, **found}
+
+
+def go_on(trainer: Trainer, checkpoint: Path | None, label: str) -> None:
+    """Train from a checkpoint to the last step, or from the beginning.
+
+    A checkpoint of the last step is only loaded: asked to train on, transformers would take one
+    step more.
+    """
+    if checkpoint is None:
+        trainer.train()
+        return
+    log.info("%s: going on from step %s", label, checkpoint.name.split("-")[1])
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    if state.global_step < state.max_steps:
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+    else:
+        trainer._load_from_checkpoint(str(checkpoint))
+        trainer.state = state
 
 
 def kept(entry: dict[str, Any]) -> dict[str, float]:
@@ -169,19 +196,12 @@ def trend(history: list[dict[str, float]]) -> dict[str, float]:
     return found
 
 
-def finish(job: Job) -> None:
-    """Remove the checkpoints: the artifact holds what is left, the result."""
-    shutil.rmtree(job.out / "checkpoints", ignore_errors=True)
-
-
-def publish_adapter(model: Any, probe: ProbeOptions | None, out: Path) -> None:
-    """Leave the adapter in ``out``: the one that did best on the probe, or the last one."""
-    best = out / "best"
+def publish_adapter(model: Any, probe: ProbeOptions | None, job: Job) -> None:
+    """Leave the adapter in ``job.out``: the one that did best on the probe, or the last one."""
+    best = job.scratch / "best"
     if probe and probe.keep == "best":
-        for path in (best / "adapter").iterdir():
-            path.replace(out / path.name)
+        shutil.copytree(best / "adapter", job.out, dirs_exist_ok=True)
     else:
-        save_adapter(model, out)
-    if (best / "best.json").exists():
-        (best / "best.json").replace(out / "best.json")
-    shutil.rmtree(best, ignore_errors=True)
+        save_adapter(model, job.out)
+    if probe:
+        shutil.copy(best / "best.json", job.out)

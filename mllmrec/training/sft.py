@@ -22,7 +22,7 @@ from mllmrec.training.data import answered_rows, check_lengths
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read
-from mllmrec.training.session import arguments, finish, publish_adapter, seed_for, share_of, train
+from mllmrec.training.session import arguments, publish_adapter, seed_for, share_of, train
 
 
 class RowTrainer(SFTTrainer):
@@ -87,10 +87,9 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
     )
     if options.probe:
         probe = Probe(options.probe, prepared, prompt, words, tokenizer, job.seed)
-        trainer.add_callback(ProbeCallback(probe, options.probe, job.out / "best", job.log))
+        trainer.add_callback(ProbeCallback(probe, options.probe, job.scratch / "best", job.log))
     metrics = train(trainer, job, label)
-    publish_adapter(trainer.model, options.probe, job.out)
-    finish(job)
+    publish_adapter(trainer.model, options.probe, job)
     return metrics
 
 

@@ -26,6 +26,11 @@ def test_trl_takes_every_argument(tmp_path):
 
 
 def test_a_nucleus_needs_written_answers():
-    with pytest.raises(Refusal, match="top_p below 1 needs rollout=sample"):
+    with pytest.raises(Refusal, match="need rollout=sample"):
         config("algorithm.top_p=0.9")
     assert config("algorithm.top_p=0.9", "algorithm.rollout=sample").algorithm.top_p == 0.9
+
+
+def test_a_temperature_needs_written_answers():
+    with pytest.raises(Refusal, match="need rollout=sample"):
+        config("algorithm.temperature=0.9")

@@ -80,3 +80,11 @@ def test_a_hub_is_asked_for_safetensors_alone(monkeypatch, tmp_path):
     assert found == tmp_path and (asked["name"], asked["revision"]) == ("Qwen/Qwen3-0.6B", "v1")
     assert "*.safetensors" in asked["allow_patterns"]
     assert not any("bin" in p or "pt" in p for p in asked["allow_patterns"])
+
+
+def test_a_hub_whose_client_is_not_installed_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "modelscope", None)  # what an absent module raises on import
+    with pytest.raises(Refusal, match="modelscope is not installed") as refusal:
+        backbone("Qwen/Qwen3-0.6B", hub="modelscope").fetch()
+    assert "pip install 'mllmrec[modelscope]'" in refusal.value.do
+    assert "hub=modelscope" not in refusal.value.do

@@ -8,6 +8,7 @@ import pytest
 
 from mllmrec.errors import Refusal
 from mllmrec.stage.base import Job
+from mllmrec.stage.evaluate import check_same_samples, read_ranks
 from tests.launching import config
 
 LOG3 = 1 / math.log2(3)  # NDCG of rank 2
@@ -21,6 +22,7 @@ def evaluate(tmp_path, ranks, *, protocols=("uni9",), sizes=(10,), **over):
         inputs[policy].mkdir()
         for protocol, size in zip(protocols, sizes, strict=True):
             rows = {"ranked": [[str(i) for i in range(size)]] * len(places), "rank": places}
+            rows["sample_id"] = [f"u{i}:3" for i in range(len(places))]
             pl.DataFrame(rows).write_parquet(inputs[policy] / f"{protocol}.parquet")
     knobs = {"protocols": list(protocols), "policies": list(ranks), **over}
     stage = config().goal.model_copy(update=knobs)
@@ -87,6 +89,16 @@ def test_pairs_are_of_the_same_samples(tmp_path):
     (said,) = results["differences"]
     assert said["verdict"] == "not distinguishable" and said["mean"] == 0
     assert said["low"] < 0 < said["high"]
+
+
+def test_policies_that_ranked_other_samples_are_not_compared(tmp_path):
+    evaluate(tmp_path, {"sft": [1, 2], "random": [2, 1]}, k=[1])
+    file = tmp_path / "random" / "uni9.parquet"
+    table = pl.read_parquet(file)
+    table.with_columns(sample_id=table["sample_id"].reverse()).write_parquet(file)
+    ranks = {p: read_ranks(tmp_path / p, ["uni9"]) for p in ("sft", "random")}
+    with pytest.raises(Refusal, match="not ranked on the same samples"):
+        check_same_samples(ranks, "uni9")
 
 
 def test_rows_keep_the_order_of_the_knob(tmp_path):

@@ -14,7 +14,7 @@ def test_it_stands_on_the_merged_model():
         "reward.hit_format.miss=0.0",
         "algorithm=dr_grpo",
         "grpo.beta=0.3",
-        "algorithm.temperature=0.9",
+        "algorithm.epsilon=0.1",
     ],
 )
 def test_what_it_optimises_is_its_identity_and_nobody_elses(word):

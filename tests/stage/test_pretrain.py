@@ -1,4 +1,7 @@
-from tests.launching import ids
+import pytest
+
+from mllmrec.errors import Refusal
+from tests.launching import config, ids
 
 
 def test_what_an_adapter_may_move_does_not_touch_the_backbone():
@@ -13,3 +16,10 @@ def test_its_shape_is_its_identity():
 def test_the_words_of_prompts_are_read_by_it_and_not_by_prepare():
     before, after = ids(), ids("dataset.noun=film")
     assert before["prepare"] == after["prepare"] and before["pretrain"] != after["pretrain"]
+
+
+def test_a_backbone_that_exists_is_not_pretrained():
+    with pytest.raises(Refusal, match="this backbone exists already") as refusal:
+        config("stage=pretrain", "backbone=qwen3_0_6b")
+    assert "backbone=tiny" in refusal.value.do
+    assert config("stage=sft", "backbone=qwen3_0_6b").top.goal == "sft"

@@ -18,11 +18,5 @@ def test_the_control_follows_the_steps_of_grpo_but_not_its_beta():
     assert ids("grpo.max_steps=7")["sft_continued"] != ids()["sft_continued"]
 
 
-def test_the_control_sees_as_many_prompts_a_step_as_grpo():
-    made = config().stages
-    grpo = made["grpo"]
-    assert made["sft_continued"].batch_size == grpo.batch_size // grpo.num_generations
-
-
 def test_another_history_loss_is_another_model():
     assert ids("sft.history_loss=0.5")["sft"] != ids()["sft"]

@@ -1,4 +1,7 @@
+import pytest
+
 from mllmrec.artifacts import Store
+from mllmrec.errors import Refusal
 from tests.launching import SMALL, config, make
 
 
@@ -11,3 +14,21 @@ def test_prompts_and_answers_are_printed_as_a_model_reads_them(tmp_path, capsys)
     assert told.count("Candidate") == 2
     answer = told.split("--- answer\n")[1].split("\n")[0]
     assert answer in told.split("--- answer")[0]  # the target is one of the candidates
+
+
+@pytest.mark.parametrize(
+    ("words", "do"),
+    [
+        (["show.protocol=uni5"], "prepare.protocols=["),
+        (["show.protocol=train"], "type one of these"),
+        (["show.split=train"], "type show.protocol=train"),
+    ],
+)
+def test_a_protocol_without_candidates_is_refused(words, do):
+    with pytest.raises(Refusal, match=r"show\.protocol") as refusal:
+        config("stage=show", *words)
+    assert do in refusal.value.do
+
+
+def test_the_train_split_is_shown_with_its_own_candidates():
+    assert config("stage=show", "show.split=train", "show.protocol=train").goal.split == "train"

@@ -69,3 +69,59 @@ def test_a_truncated_adapter_is_refused(adapted, tmp_path):
 def test_a_folder_without_an_adapter_is_refused(tmp_path):
     with pytest.raises(Refusal, match=r"adapter_config\.json is missing"):
         check_adapter(tmp_path)
+
+
+def renamed(folder, rename):
+    """The adapter's weights under other names; those that get None are left out."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "adapter_model.safetensors"
+    weights = {rename(name): tensor for name, tensor in load_file(file).items()}
+    save_file({name: tensor for name, tensor in weights.items() if name}, file)
+
+
+@pytest.mark.parametrize(
+    ("rename", "said"),
+    [
+        (lambda name: None if "layers.1.mlp.up_proj.lora_B" in name else name, "it lacks"),
+        (lambda name: name.replace("layers.1.", "layers.7."), "it lacks"),
+        (lambda name: name.replace("mlp.up_proj", "mlp.other"), "it lacks"),
+    ],
+    ids=["missing", "layer", "module"],
+)
+def test_an_adapter_that_fits_by_half_is_refused(adapted, model, tmp_path, rename, said):
+    """PEFT would leave the rest at zero and say so in a warning."""
+    save_adapter(adapted, tmp_path)
+    renamed(tmp_path, rename)
+    with pytest.raises(Refusal, match=said) as refusal:
+        load_adapter(adapted.unload(), tmp_path)
+    assert "sft.adopt=null" in refusal.value.do
+
+
+def test_an_adapter_with_more_layers_than_the_backbone_is_refused(adapted, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    save_adapter(adapted, tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    weights = load_file(file)
+    more = {k.replace("layers.1.", "layers.2."): v.clone() for k, v in weights.items()}
+    save_file({**weights, **more}, file)
+    with pytest.raises(Refusal, match=r"unknown to it, .*layers\.2\..* more"):
+        load_adapter(adapted.unload(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"peft_type": "IA3", "task_type": "CAUSAL_LM"}', "peft_type is 'IA3'"),
+        ('{"peft_type": "LORA", "task_type": "SEQ_CLS"}', "task_type is 'SEQ_CLS'"),
+    ],
+)
+def test_a_config_of_another_kind_is_refused(adapted, tmp_path, text, said):
+    save_adapter(adapted, tmp_path)
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(Refusal, match=said) as refusal:
+        check_adapter(tmp_path)
+    assert "sft.adopt=DIR" in refusal.value.do

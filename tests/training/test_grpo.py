@@ -81,7 +81,6 @@ def test_a_reward_is_asked_with_the_row_it_belongs_to(config):
 class Drawing(EnumeratingTrainer):
     """A trainer that can only draw."""
 
-    temperature = 2.0
     num_generations = 8
 
     def __init__(self, step):
@@ -90,14 +89,14 @@ class Drawing(EnumeratingTrainer):
         self.args, self.state = SimpleNamespace(seed=1), SimpleNamespace(global_step=step)
 
 
-def test_draws_follow_the_tempered_distribution_of_the_candidates():
+def test_draws_follow_the_distribution_of_the_candidates():
     scores = [0.0, -1.0, -4.0]
     counts = np.zeros(3)
     for step in range(1500):
         trainer = Drawing(step)
         for place in range(8):
             counts[trainer.draw(scores, "u:3", place)] += 1
-    expected = np.exp(np.array(scores) / 2.0)
+    expected = np.exp(np.array(scores))
     expected *= counts.sum() / expected.sum()
     assert ((counts - expected) ** 2 / expected).sum() < 13.8  # chi-square, 2 d.f., p = 0.001
 

@@ -18,8 +18,13 @@ def test_relations_are_refused_by_name(config, changed, said):
         type(sft).model_validate({**sft.model_dump(), **changed})
 
 
-def test_a_step_of_grpo_holds_whole_groups(config):
-    grpo = config.stages["grpo"]
-    changed = {"num_generations": 7}
-    with pytest.raises(ValidationError, match="multiple of num_generations"):
-        type(grpo).model_validate({**grpo.model_dump(), **changed})
+def test_the_control_takes_grpos_steps_whatever_sets_them():
+    from tests.launching import config as made
+
+    for words in ((), ("grpo.batch_size=4", "grpo.micro_batch_size=1", "grpo.epochs=3")):
+        if words:
+            words = (*words, "grpo.max_steps=null")
+        stages = made(*words).stages
+        grpo, control = stages["grpo"], stages["sft_continued"]
+        for name in ("batch_size", "epochs", "max_steps"):
+            assert getattr(control, name) == getattr(grpo, name)
