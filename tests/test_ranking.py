@@ -125,9 +125,7 @@ def test_the_interval_is_that_of_the_normal_law_for_many_samples():
 
 def test_intervals_cover_as_often_as_they_say():
     rng = np.random.default_rng(0)
-    draws = [
-        intervals({"a": rng.random(100) < 0.3}, seed=n, draws=500)["a"] for n in range(200)
-    ]
+    draws = [intervals({"a": rng.random(100) < 0.3}, seed=n, draws=500)["a"] for n in range(200)]
     assert 0.9 <= np.mean([found.low <= 0.3 <= found.high for found in draws]) <= 0.98
 
 

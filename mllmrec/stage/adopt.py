@@ -1,41 +1,98 @@
 """Take what was made elsewhere: its content becomes its identity."""
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mllmrec.artifacts import MANIFEST, digest, folder_files
+from mllmrec.artifacts import MANIFEST, digest, file_digest
+from mllmrec.backbone.pretrained import WANTED
 from mllmrec.errors import Refusal
 from mllmrec.stage.base import Metrics
+
+FRESH = 2.0  # seconds in which a file may change again without its time of change telling of it
+Stamp = tuple[str, int, int]  # a file's name, its bytes, and when it was changed
+
+_planned: dict[Path, str] = {}  # the content by which a plan knows each folder
 
 
 def identity(folder: Path, stage: str) -> dict[str, Any]:
     """The identity of an adopted folder.
 
     Raises:
-        Refusal: there is no such folder, or it is empty.
+        Refusal: there is no such folder, it holds nothing to take, or it holds links.
     """
-    files = folder_files(folder) if folder.is_dir() else {}
-    if not files:
+    folder = folder.expanduser()
+    if not wanted(folder):
         raise Refusal(
-            f"{stage}.adopt={folder}: no such folder, or nothing in it",
+            f"{stage}.adopt={folder}: no such folder, or nothing in it of {', '.join(WANTED)}",
             allowed="a folder that holds what the stage would have made",
             do=f"type {stage}.adopt=DIR, or {stage}.adopt=null to have it made",
         )
-    return {"adopted": digest(files)}
+    _planned[folder] = content(folder)
+    return {"adopted": _planned[folder]}
 
 
-def take(folder: Path, out: Path, check: Callable[[Path], None]) -> Metrics:
+def wanted(folder: Path) -> list[Path]:
+    """The files that are taken: by their kind, without the manifest of what was an artifact.
+
+    In an unpublished folder a manifest would say that the copy is complete before it is.
+
+    Raises:
+        Refusal: something in the folder is a link, whose content may lie anywhere.
+    """
+    paths = sorted(folder.rglob("*"))
+    for path in paths:
+        if path.is_symlink():
+            raise Refusal(
+                f"{path}: is a link",
+                allowed="a folder of whole files",
+                do=f"copy it with its links followed, cp -rL {folder} DIR, and type adopt=DIR",
+            )
+    kinds = [path for path in paths if path.is_file() and any(map(path.match, WANTED))]
+    return [path for path in kinds if path != folder / MANIFEST]
+
+
+def content(folder: Path) -> str:
+    """The digest of what would be taken; read once, as long as no file seems to have changed."""
+    stamps = []
+    for path in wanted(folder):
+        stat = path.stat()
+        stamps.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
+    newest = max((changed for _, _, changed in stamps), default=0)
+    is_settled = newest < (time.time() - FRESH) * 1e9
+    return (kept_digest if is_settled else digest_of)(folder, tuple(stamps))
+
+
+def digest_of(folder: Path, files: Iterable[Stamp]) -> str:
+    said = {name: {"bytes": size, "sha256": file_digest(folder / name)} for name, size, _ in files}
+    return digest(said)
+
+
+kept_digest = cache(digest_of)
+
+
+def take(folder: Path, out: Path, check: Callable[[Path], object]) -> Metrics:
     """Copy an adopted folder into an artifact, once ``check`` has found it whole.
 
-    The manifest of one that was an artifact stays behind: in an unpublished folder it would say
-    that the copy is complete before it is.
+    Raises:
+        Refusal: ``check`` raises it, or the copy is not what the plan has seen.
     """
+    folder = folder.expanduser()
+    planned = _planned.get(folder) or content(folder)
     check(folder)
-
-    def left_out(at: str, names: list[str]) -> list[str]:
-        return [MANIFEST] if Path(at) == folder else []
-
-    shutil.copytree(folder, out, dirs_exist_ok=True, ignore=left_out)
+    shutil.rmtree(out)  # a killed copy may have been of other content
+    out.mkdir()
+    for path in wanted(folder):
+        to = out / path.relative_to(folder)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, to)
+    if content(out) != planned:
+        raise Refusal(
+            f"{folder}: has changed while it was taken",
+            allowed="a folder that nobody writes to meanwhile",
+            do="repeat the command once it is finished",
+        )
     return {}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mllmrec.backbone.base import Backbone
-from mllmrec.backbone.loading import load_model, load_tokenizer
+from mllmrec.backbone.loading import load_model, load_tokenizer, sample_of
 from mllmrec.backbone.pretrained import Pretrained
 from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
@@ -14,9 +14,11 @@ from mllmrec.records import Prepared
 from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
-from mllmrec.training.adapter import load_adapter
+from mllmrec.training.adapter import CONFIG, load_adapter
 from mllmrec.training.data import answered_rows
 from mllmrec.training.options import Tolerance
+
+PICKLED = ("*.bin", "*.pt", "*.pth")
 
 
 def run_merge(samples: int, tolerances: Tolerance, job: Job) -> Metrics:
@@ -32,9 +34,13 @@ def run_merge(samples: int, tolerances: Tolerance, job: Job) -> Metrics:
     model = load_adapter(load_model(base, backbone), job.inputs["sft"]).eval()
     before = [logps(model, row) for row in rows]
     merged = model.merge_and_unload()
-    after = [logps(merged, row) for row in rows]
+    merged.save_pretrained(job.out, safe_serialization=True)
+    tokenizer.save_pretrained(job.out)
+    del model, merged  # one of them at a time on the device
+    published = load_model(job.out, backbone).eval()  # what later stages will read
+    after = [logps(published, row) for row in rows]
     difference = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True))
-    kind = str(merged.dtype).removeprefix("torch.")
+    kind = str(published.dtype).removeprefix("torch.")
     tolerance = getattr(tolerances, kind)
     if not difference <= tolerance:
         raise Refusal(
@@ -42,8 +48,6 @@ def run_merge(samples: int, tolerances: Tolerance, job: Job) -> Metrics:
             allowed=f"at most merge.tolerance.{kind}={tolerance:g}",
             do=f"type backbone.dtype=float32, or a larger merge.tolerance.{kind}",
         )
-    merged.save_pretrained(job.out, safe_serialization=True)
-    tokenizer.save_pretrained(job.out)
     return {"max_logp_difference": difference}
 
 
@@ -63,7 +67,19 @@ def logps(model: Any, row: dict[str, list[int]]) -> torch.Tensor:
 
 
 def check_model(folder: Path) -> None:
-    """Refuse a folder that does not hold a whole model with its tokenizer."""
+    """Refuse a folder that does not hold a whole model with its tokenizer, and nothing else."""
+    if (folder / CONFIG).exists():
+        raise Refusal(
+            f"{folder}: holds {CONFIG}, so that another base would be loaded in its place",
+            allowed="a whole model, or an adapter alone",
+            do="type sft.adopt=DIR for an adapter, or take the adapter's files out of the folder",
+        )
+    if pickled := [p.name for kind in PICKLED for p in sorted(folder.glob(kind))]:
+        raise Refusal(
+            f"{folder}: holds {sample_of(pickled)}, pickles that can run code when they are loaded",
+            allowed="*.safetensors alone",
+            do=f"save the model again with safetensors, without {', '.join(PICKLED)}",
+        )
     model = Pretrained(
         path=str(folder),
         revision=None,
@@ -74,9 +90,3 @@ def check_model(folder: Path) -> None:
     )
     load_tokenizer(folder)
     load_model(folder, model)
-    if list(folder.glob("*.bin")):
-        raise Refusal(
-            f"{folder}: holds *.bin, weights that can run code when they are loaded",
-            allowed="*.safetensors alone",
-            do="save the model again with safetensors, without the *.bin files",
-        )

@@ -175,11 +175,11 @@ def go_on(trainer: Trainer, checkpoint: Path | None, label: str) -> None:
 
 
 def kept(entry: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a log entry, but for times and what a resumed run counts anew."""
+    """The numbers of a log entry by name, but for times and what a resumed run counts anew."""
     volatile = ("runtime", "per_second", "step_time", "total_flos", "epoch", "train_loss")
     return {
         name: float(value)
-        for name, value in entry.items()
+        for name, value in sorted(entry.items())
         if isinstance(value, int | float) and not any(word in name for word in volatile)
     }
 

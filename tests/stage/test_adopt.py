@@ -1,5 +1,8 @@
 """What was made elsewhere: its content is its identity, and it is taken whole or not at all."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from mllmrec.artifacts import Store
@@ -12,7 +15,7 @@ from tests.launching import SMALL, ids, make
 def folder(tmp_path):
     made = tmp_path / "made"
     (made / "below").mkdir(parents=True)
-    (made / "below" / "weights").write_text("1")
+    (made / "below" / "weights.json").write_text("1")
     return made
 
 
@@ -23,13 +26,13 @@ def test_the_identity_is_the_content(folder, tmp_path):
     assert adopt.identity(moved, "sft") == before
     (moved / "manifest.json").write_text("{}")  # of the store that it came from
     assert adopt.identity(moved, "sft") == before
-    (moved / "below" / "weights").write_text("2")
+    (moved / "below" / "weights.json").write_text("2")
     assert adopt.identity(moved, "sft") != before
 
 
 def test_a_name_of_a_file_is_content_too(folder):
     before = adopt.identity(folder, "sft")
-    (folder / "below" / "weights").rename(folder / "weights")
+    (folder / "below" / "weights.json").rename(folder / "weights.json")
     assert adopt.identity(folder, "sft") != before
 
 
@@ -60,7 +63,59 @@ def test_it_is_copied_once_it_was_found_whole(folder, tmp_path):
     (folder / "below" / "manifest.json").write_text("{}")
     assert adopt.take(folder, out, lambda path: None) == {}
     there = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
-    assert there == {"below/weights", "below/manifest.json"}
+    assert there == {"below/weights.json", "below/manifest.json"}
+
+
+def test_only_what_is_known_is_hashed_and_copied(folder, tmp_path):
+    before = adopt.identity(folder, "sft")
+    (folder / "train.py").write_text("")
+    (folder / "optimizer.pt").write_text("")
+    assert adopt.identity(folder, "sft") == before
+    (tmp_path / "out").mkdir()
+    adopt.take(folder, tmp_path / "out", lambda path: None)
+    assert [p.name for p in (tmp_path / "out").rglob("*.*")] == ["weights.json"]
+
+
+def test_a_link_is_refused(folder, tmp_path):
+    (tmp_path / "elsewhere.json").write_text("{}")
+    (folder / "config.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(Refusal, match=r"config\.json: is a link") as refusal:
+        adopt.identity(folder, "sft")
+    assert "cp -rL" in refusal.value.do
+
+
+def test_the_folder_of_a_user_is_found(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    short = Path("~") / folder.name
+    assert adopt.identity(short, "sft") == adopt.identity(folder, "sft")
+    (tmp_path / "out").mkdir()
+    adopt.take(short, tmp_path / "out", lambda path: None)
+    assert (tmp_path / "out/below/weights.json").exists()
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_folder_that_changes_after_the_plan_is_refused(folder, tmp_path, when):
+    (tmp_path / "out").mkdir()
+    adopt.identity(folder, "sft")
+
+    def change(path=None):
+        (folder / "below" / "weights.json").write_text("3")
+
+    if when == "before":
+        change()
+    with pytest.raises(Refusal, match="has changed while it was taken"):
+        adopt.take(folder, tmp_path / "out", change if when == "during" else lambda path: None)
+
+
+def test_a_large_folder_is_read_once(folder, monkeypatch):
+    file = folder / "below" / "weights.json"
+    os.utime(file, (1e9, 1e9))  # long ago
+    before = adopt.identity(folder, "sft")
+    with monkeypatch.context() as patch:
+        patch.setattr(adopt, "file_digest", lambda path: pytest.fail("read again"))
+        assert adopt.identity(folder, "sft") == before
+    file.write_text("2")
+    assert adopt.identity(folder, "sft") != before
 
 
 def test_an_adapter_and_a_model_replace_their_stages(folder):
@@ -85,7 +140,7 @@ def test_an_adapter_and_a_model_replace_their_stages(folder):
 def test_a_damaged_adapter_is_refused(tmp_path, name, content, said):
     folder, store = tmp_path / "adapter", Store(root=tmp_path / "store")
     folder.mkdir()
-    (folder / "note").write_text("")
+    (folder / "note.txt").write_text("")
     if name == "adapter_model.safetensors":
         (folder / "adapter_config.json").write_text("{}")
     if name:
