@@ -33,13 +33,19 @@ def job(config: DictConfig) -> None:
 
 
 def main() -> None:
+    is_full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         check(sys.argv[1:], CONF)
+        job()
     except Refusal as refusal:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if is_full:
             raise
         sys.exit(f"mllmrec: {refusal}")
-    job()
+    except KeyboardInterrupt:  # which Hydra lets through
+        if is_full:
+            raise
+        print("mllmrec: interrupted; repeat the command to go on", file=sys.stderr)
+        sys.exit(130)  # 128 + SIGINT, as shells expect it
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ and knows no ranges; so the same composition is done once more beforehand, and t
 import difflib
 import os
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +45,75 @@ def check(argv: Sequence[str], conf: Path) -> None:
         return
     if args.multirun:
         refuse_multirun_under_agent()
-    searched = [args.config_dir, os.environ.get("MLLMREC_CONF")]
-    extra = [f"file://{Path(folder).absolute()}" for folder in searched if folder]
-    search = [f"hydra.searchpath=[{','.join(extra)}]"] if extra else []
+    name = args.config_name or "config"
     points = grid(args.overrides) if args.multirun else [list(args.overrides)]
+    search = searched(args.config_dir, args.overrides) if args.config_dir else []
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
         for point in points:
-            compose_one(point, search, args.config_name or "config")
+            compose_one(point, search, name)
+    refuse_unwritable(conf / f"{name}.yaml", args.overrides, "sweep" if args.multirun else "run")
+
+
+def searched(folder: str, overrides: Sequence[str]) -> list[str]:
+    """What ``--config-dir`` means to ``compose``, which has no such flag.
+
+    It comes before what is typed as hydra.searchpath, or else before MLLMREC_CONF.
+    """
+    others = [os.environ["MLLMREC_CONF"]] if os.environ.get("MLLMREC_CONF") else []
+    typed = [word for word in overrides if typed_keys([word]) == ["hydra.searchpath"]]
+    try:
+        for override in OverridesParser.create().parse_overrides(typed):
+            others = [str(place) for place in override.value()]
+    except (HydraException, TypeError) as error:
+        raise unreadable(error) from error
+    places = [f"file://{Path(folder).absolute()}", *others]
+    return [f"hydra.searchpath=[{','.join(map(quoted, places))}]"]
+
+
+def quoted(text: str) -> str:
+    """A text as Hydra's grammar takes any: in quotes."""
+    return '"' + text.replace('"', '\\"') + '"'
+
+
+def refuse_unwritable(root: Path, overrides: Sequence[str], mode: str) -> None:
+    """Refuse a run folder that cannot be made; Hydra would end in a traceback."""
+    key = f"hydra.{mode}.dir"
+    tree: Any = OmegaConf.to_container(OmegaConf.load(root)) if root.exists() else {}
+    places = [
+        word.partition("=")[2].strip("'\"") for word in overrides if typed_keys([word]) == [key]
+    ]
+    place = places[-1] if places else tree.get("hydra", {}).get(mode, {}).get("dir", "")
+    fixed = place.partition("${")[0].rpartition("/")[0] if "${" in place else place
+    folder = Path(fixed).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise Refusal(
+            f"{key}={place}: {folder} cannot be written, or is no folder",
+            allowed="a folder that you may write to, for what a run tells",
+            do=f"type {key}=DIR, or repeat the command in another folder",
+        )
 
 
 def grid(overrides: Sequence[str]) -> list[list[str]]:
     """The points of a grid, as Hydra's own sweeper expands it."""
     if any(word.startswith("hydra/sweeper=") for word in overrides):
-        return []  # another sweeper chooses its points while it runs
+        # another sweeper chooses its points while it runs; what they share can be looked at
+        return [[word for word in overrides if not is_swept(word)]]
+    for word in overrides:
+        is_swept(word)  # refuses what cannot be read, by the word
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         return BasicSweeper.split_arguments(parsed, None)[0]
+    except HydraException as error:
+        raise unreadable(error) from error
+
+
+def is_swept(word: str) -> bool:
+    """Whether an override gives several values."""
+    try:
+        (override,) = OverridesParser.create().parse_overrides([word])
+        return bool(override.is_sweep_override())
     except HydraException as error:
         raise unreadable(error) from error
 
@@ -71,7 +125,7 @@ def compose_one(overrides: Sequence[str], search: Sequence[str], name: str) -> C
         Refusal: what was typed does not compose or does not validate.
     """
     try:
-        tree = compose(name, overrides=[*overrides, *search])
+        tree = compose(name, overrides=[*search, *overrides])  # of two searchpaths the first counts
         plain = OmegaConf.to_container(tree, resolve=True)
     except MissingConfigException as error:
         raise unknown_option(error) from error
@@ -105,8 +159,21 @@ def unreadable(error: Exception) -> Refusal:
     return Refusal(
         " ".join(str(error).split()),
         allowed="group=choice and knob=value, in quotes where the shell would take it apart",
-        do=SHOWN,
+        do=in_quotes(getattr(error, "override", None)) or SHOWN,
     )
+
+
+def in_quotes(word: str | None) -> str | None:
+    """The word with its value in quotes, where it can be read so; None for lists and the like."""
+    key, equals, value = (word or "").partition("=")
+    if not equals or not value or value[0] in "[{(\"'":
+        return None
+    mended = f"{key}={quoted(value)}"
+    try:
+        OverridesParser.create().parse_override(mended)
+    except HydraException:
+        return None
+    return f"type {shlex.quote(mended)}"
 
 
 def not_composed(
@@ -116,17 +183,26 @@ def not_composed(
     if found is None:
         return unreadable(error)
     typed = found.group(1)
-    others = [word for word in overrides if word.lstrip("+~").partition("=")[0] != typed]
+    word = next((word for word in overrides if typed_keys([word]) == [typed]), typed)
+    others = [word for word in overrides if typed_keys([word]) != [typed]]
     tree = composed_without(others, search, name)
     stage = typed.partition(".")[0]
-    parent, _, leaf = typed.rpartition(".")
+    key = getattr(error.__cause__, "full_key", None) or typed
+    key = key if key.startswith(f"{typed}.") else typed  # typed as {…}, and a key in there is wrong
+    parent, _, leaf = key.rpartition(".")
     if tree and stage in STAGES and stage not in tree:
         return outside(stage, tree["goal"], sorted(k for k in tree if OmegaConf.is_dict(tree[k])))
     known = siblings(parent, tree)
+    if is_open(parent, tree):
+        return Refusal(
+            f"{key}: not there yet",
+            allowed=f"{parent}: any key, a new one with + before it",
+            do=f"type {added(word, known)}",
+        )
     near = difflib.get_close_matches(leaf, known, n=1)
     dot = f"{parent}." if parent else ""
     return Refusal(
-        f"{typed}: unknown knob",
+        f"{key}: unknown knob",
         allowed=f"{parent or 'top'}: {', '.join(known)}" if known else SHOWN,
         do=f"type {dot}{near[0]}=VALUE" if near else SHOWN,
     )
@@ -135,7 +211,7 @@ def not_composed(
 def composed_without(overrides: Sequence[str], search: Sequence[str], name: str) -> Any:
     """The config of the other overrides, or None where they do not compose either."""
     try:
-        return compose(name, overrides=[*overrides, *search])
+        return compose(name, overrides=[*search, *overrides])
     except (HydraException, OmegaConfBaseException):
         return None
 
@@ -147,3 +223,29 @@ def siblings(parent: str, tree: Any) -> list[str]:
         return sorted(str(key) for key in node if key != "_target_")
     except (OmegaConfBaseException, TypeError):
         return []
+
+
+def is_open(parent: str, tree: Any) -> bool:
+    """Whether a node of a stage takes any key: a dictionary, not a model that names its own."""
+    stage, *names = parent.split(".")
+    try:
+        node = validate(OmegaConf.to_container(tree, resolve=True)).stages[stage]  # type: ignore[arg-type]
+        for name in names:
+            node = getattr(node, name)
+    except (Refusal, OmegaConfBaseException, ValueError, KeyError, AttributeError):
+        return False
+    return isinstance(node, Mapping)
+
+
+def added(word: str, known: Sequence[str]) -> str:
+    """The words that say the same as one that sets keys of an open node, + before the new ones."""
+    override = OverridesParser.create().parse_override(word)
+    value = override.value()
+    if not isinstance(value, Mapping):
+        return shlex.quote(f"+{word}")
+    words = [
+        f"{'' if str(name) in known else '+'}{override.key_or_group}.{name}="
+        f"{'null' if one is None else one}"
+        for name, one in value.items()
+    ]
+    return " ".join(map(shlex.quote, words))

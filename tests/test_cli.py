@@ -144,3 +144,19 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path):
     done = launch(*words, cwd=tmp_path, HYDRA_FULL_ERROR="1")
     assert done.returncode == 1 and "Traceback" in done.stderr
     assert "dataset.path: no folder 'nowhere'" in done.stderr
+
+
+def test_an_interrupted_launch_ends_in_one_line(tmp_path):
+    """Hydra lets Ctrl-C through as a traceback; 130 is what a shell expects."""
+    code = """
+import runpy, sys, mllmrec.runner
+def stop(*_):
+    raise KeyboardInterrupt
+mllmrec.runner.launch = stop
+sys.argv[0:1] = []
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    call = [sys.executable, "-c", code, str(ROOT / "launch.py"), "stage=ls"]
+    done = subprocess.run(call, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "mllmrec: interrupted; repeat the command to go on\n"

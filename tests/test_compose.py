@@ -1,6 +1,7 @@
 """Composition of what is typed: every choice and every point of a grid, before anything begins."""
 
 import itertools
+import shlex
 
 import pytest
 
@@ -84,6 +85,41 @@ def test_what_does_not_compose_is_told_in_our_words(words, said, do):
     assert "\n" not in str(refusal)
 
 
+@pytest.mark.parametrize(
+    ("word", "do"),
+    [
+        ("sft.trainer_args.optim=adafactor", "type +sft.trainer_args.optim=adafactor"),
+        ("sft.trainer_args={optim: adafactor}", "type +sft.trainer_args.optim=adafactor"),
+        ("evaluate.samples.pop99=10", "type +evaluate.samples.pop99=10"),
+        (
+            "evaluate.samples={uni9: 5, pop99: null}",
+            "type evaluate.samples.uni9=5 +evaluate.samples.pop99=null",
+        ),
+    ],
+)
+def test_a_new_key_of_an_open_knob_is_added_by_what_is_advised(word, do):
+    refusal = wrong(word)
+    assert refusal.do == do and "unknown" not in refusal.wrong
+    compose_typed("prepare.protocols=[uni9,pop9,uni99,pop99]", *do.split()[1:])
+
+
+def test_an_unknown_knob_within_braces_is_named():
+    refusal = wrong("sft.lora={rr: 1}")
+    assert refusal.wrong == "sft.lora.rr: unknown knob" and refusal.do == "type sft.lora.r=VALUE"
+
+
+@pytest.mark.parametrize("folder", ["/données", "/a (b)/c", "/über uns"])
+def test_a_path_that_hydra_cannot_read_is_shown_in_quotes(folder):
+    words = ["stage=prepare", f"artifacts={folder}"]
+    do = wrong(*words).do
+    assert do == f"type 'artifacts=\"{folder}\"'"
+    with pytest.raises(Refusal) as refusal:
+        grid(words)
+    assert refusal.value.do == do
+    (word,) = shlex.split(do)[1:]
+    assert str(compose_typed("stage=prepare", word).top.artifacts) == folder
+
+
 def test_an_unknown_knob_is_answered_with_its_neighbours():
     assert "sft.lora: alpha, dropout, item_rows, r" in wrong("sft.lora.zzz=1").allowed
     assert "toy" in wrong("dataset=zzz").allowed
@@ -102,7 +138,16 @@ def test_the_points_of_a_grid():
     assert len(points) == 6 and len({tuple(point) for point in points}) == 6
     assert points[0] == ["cot_prob=0", "grpo.beta=0.05", "seed=1"]
     assert len(grid(["seed=range(0,4)"])) == 4
-    assert grid(["seed=1,2", "hydra/sweeper=ax"]) == []
+    assert grid(["seed=1,2", "hydra/sweeper=ax", "cot_prob=0"]) == [
+        ["hydra/sweeper=ax", "cot_prob=0"]
+    ]
+
+
+def test_what_the_points_of_another_sweeper_share_is_checked():
+    words = ["-m", "hydra/sweeper=basic", "stage=prepare", "seed=1,2"]
+    check(words, CONF)
+    with pytest.raises(Refusal, match="typo: unknown knob"):
+        check([*words, "typo=1"], CONF)
 
 
 def test_keys_are_typed_without_signs():
@@ -123,11 +168,27 @@ def test_what_is_only_shown_is_not_checked(shown):
     check([shown, "typo=1"], CONF)
 
 
-@pytest.fixture
-def own(tmp_path):
+@pytest.mark.parametrize(("mode", "flags"), [("run", []), ("sweep", ["-m"])])
+def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path, monkeypatch, mode, flags):
+    monkeypatch.chdir(tmp_path)
+    words = [*flags, "stage=prepare"]
+    check(words, CONF)
+    for name in ("outputs", "multirun"):
+        (tmp_path / name).write_text("no folder")
+    with pytest.raises(Refusal, match="is no folder") as refusal:
+        check(words, CONF)
+    assert f"hydra.{mode}.dir=DIR" in refusal.value.do
+    check([*words, f"hydra.{mode}.dir={tmp_path}/x/${{now:%Y}}"], CONF)
+    with pytest.raises(Refusal, match="is no folder"):
+        check([*words, f"hydra.{mode}.dir={tmp_path}/outputs/y"], CONF)
+
+
+@pytest.fixture(params=["own", "mes données (2)"])
+def own(request, tmp_path):
     """A user's folder of choices: a dataset and an experiment."""
+    tmp_path = tmp_path / request.param
     for group in ("dataset", "experiment"):
-        (tmp_path / group).mkdir()
+        (tmp_path / group).mkdir(parents=True)
     (tmp_path / "dataset" / "mine.yaml").write_text("defaults: [toy]\nusers: 77\n")
     (tmp_path / "experiment" / "study.yaml").write_text("# @package _global_\nseed: 7\n")
     return tmp_path
@@ -136,12 +197,22 @@ def own(tmp_path):
 def test_choices_of_ones_own_are_found(own, monkeypatch):
     words = ["dataset=mine", "experiment=study", "stage=prepare"]
     check(["--config-dir", str(own), *words], CONF)
-    check([f"hydra.searchpath=[file://{own}]", *words], CONF)
+    check([f'hydra.searchpath=["file://{own}"]', *words], CONF)
     monkeypatch.setenv("MLLMREC_CONF", str(own))
     check(words, CONF)
     monkeypatch.delenv("MLLMREC_CONF")
     with pytest.raises(Refusal, match=r"(dataset=mine|experiment=study): there is no such choice"):
         check(words, CONF)
+
+
+def test_two_folders_of_ones_own_are_searched(own, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    (other / "experiment").mkdir(parents=True)
+    (own / "experiment" / "study.yaml").rename(other / "experiment" / "study.yaml")
+    words = ["--config-dir", str(own), "dataset=mine", "experiment=study", "stage=prepare"]
+    check([*words, f'hydra.searchpath=["file://{other}"]'], CONF)
+    monkeypatch.setenv("MLLMREC_CONF", str(other))
+    check(words, CONF)
 
 
 def test_choices_of_ones_own_are_validated(own):
@@ -151,6 +222,6 @@ def test_choices_of_ones_own_are_validated(own):
 
 
 def test_values_of_ones_own_arrive(own):
-    search = [f"hydra.searchpath=[file://{own}]"]
+    search = [f'hydra.searchpath=["file://{own}"]']
     made = compose_typed("dataset=mine", "experiment=study", "stage=prepare", search=search)
     assert (made.dataset.users, made.top.seed) == (77, 7)

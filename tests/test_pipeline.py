@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -86,6 +87,15 @@ def test_another_beta_builds_grpo_its_ranking_and_the_evaluation(chain):
 
 
 @pytest.mark.parametrize("stage", ["sft", "sft_continued"])
+def test_a_grid_trains_each_distinct_sft_once(chain):
+    folder, _ = chain
+    words = (*DEBUG[:2], *DEBUG[3:], "stage=grpo", "cot_prob=0,0.5", "grpo.beta=0.01,0.02")
+    said = run("-m", *words, cwd=folder)
+    assert said.count("] sft ") == 4 and said.count("] grpo ") == 4
+    assert len(re.findall(r"\] sft \w+: build", said)) == 1  # the one with rationales is there
+    assert len(re.findall(r"\] grpo \w+: build", said)) == 4
+
+
 def test_supervised_training_has_changed_the_adapter(chain, stage):
     """PEFT begins with B = 0, an adapter that does nothing."""
     from safetensors.torch import load_file

@@ -198,3 +198,14 @@ def _check_attention(model: Any) -> None:
             allowed="sdpa attention",
             do="load it with attn_implementation='sdpa'",
         )
+    text = model.config.get_text_config()
+    kinds = {*(getattr(text, "layer_types", None) or [])} - {"full_attention"}
+    # with layer_types they alone decide; a window of theirs is for layers of that kind
+    if not getattr(text, "layer_types", None) and getattr(text, "sliding_window", None):
+        kinds = {"sliding_attention"} if getattr(text, "use_sliding_window", True) else set()
+    if kinds:
+        raise Refusal(
+            f"the model has layers of {', '.join(sorted(kinds))}, which one mask would not suit",
+            allowed="a model whose layers all have full attention, such as Qwen3 or Llama",
+            do="type backbone=qwen3_0_6b, or backbone.path=DIR with such a model",
+        )

@@ -1,6 +1,7 @@
 """Stage ``evaluate``: every policy under every protocol, with intervals and comparisons."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from mllmrec.stage.rank import POLICIES, Rank
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
+
+log = logging.getLogger(__name__)
 
 RESULTS = "results.json"
 Protocol = Annotated[str, Field(pattern=PROTOCOL)]
@@ -115,7 +118,9 @@ class Evaluate(Stage):
         k = max((k for k in kept if k <= self.compare_k), default=min(kept))
         found = []
         for first, second in self.compare:
-            if first in ranks and second in ranks:
+            if first not in ranks or second not in ranks:
+                log.info("%s: %s and %s are not both ranked, not compared", protocol, first, second)
+            else:
                 a, b = (ranking.ndcg(ranks[name][protocol].ranks, k) for name in (first, second))
                 found.append(
                     {"protocol": protocol, "first": first, "second": second, "metric": f"ndcg@{k}"}

@@ -18,11 +18,7 @@ class Gc(Command):
     """
 
     def execute(self, store: Store, *, yes: bool) -> None:
-        needed = roots.users(store)
-        doomed = sorted(store.root.glob("[!.]*/*/.old-*"))  # first: others step aside to such names
-        doomed += [a.folder for a in store if a.id not in needed]
-        doomed += [p for p in store.partials() if p.name.removeprefix(PARTIAL) not in needed]
-        doomed = [folder for folder in doomed if not is_being_built(folder)]
+        doomed = loose(store)
         if not doomed:
             console().print("nothing to remove: every artifact belongs to an existing run folder")
             return
@@ -31,11 +27,22 @@ class Gc(Command):
         if not (yes or agreed(len(doomed))):
             console().print("nothing was removed")
             return
+        still = set(loose(store))  # a launch may have begun while the question stood
+        doomed = [folder for folder in doomed if folder in still]
         freed = sum(map(size_of, doomed))
         for folder in doomed:
             remove(folder)
         roots.forget_dead(store)
         console().print(f"removed {len(doomed)} folders, {human(freed)}")
+
+
+def loose(store: Store) -> list[Path]:
+    """The folders that no run folder stands on and no living process builds."""
+    needed = roots.users(store)
+    found = sorted(store.root.glob("[!.]*/*/.old-*"))  # first: others step aside to such names
+    found += [a.folder for a in store if a.id not in needed]
+    found += [p for p in store.partials() if p.name.removeprefix(PARTIAL) not in needed]
+    return [folder for folder in found if not is_being_built(folder)]
 
 
 def agreed(count: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 import polars as pl
 from pydantic import Field, PositiveInt, model_validator
 
-from mllmrec.dataset.audit import audit, fingerprint
+from mllmrec.dataset.audit import audit, fingerprint, judge
 from mllmrec.dataset.base import Dataset, Tables, shaped
 from mllmrec.dataset.candidates import PROTOCOL, Pool
 from mllmrec.dataset.filters import k_core, sequences, without_repeats
@@ -142,6 +142,7 @@ class Prepare(Stage):
         (out / "stats.json").write_text(json.dumps(stats, indent=2, sort_keys=True) + "\n")
         for what, facts in stats.items():
             log.info("%s: %s", what, ", ".join(f"{name} {fact}" for name, fact in facts.items()))
+        judge(leaks)
         return {name: float(count) for name, count in counts.items()}
 
 

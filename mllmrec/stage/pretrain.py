@@ -18,15 +18,13 @@ class Pretrain(Stage, PretrainOptions):
     needs_torch: ClassVar[bool] = True
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
-        return {"prepare": config.stages["prepare"]}
-
-    def check(self, config: "Config") -> None:
-        if config.top.goal == self.name and not config.backbone.is_built:
+        if not config.backbone.is_built:
             raise Refusal(
                 "stage=pretrain: this backbone exists already, nothing is pre-trained",
                 allowed="a backbone that is built on the spot: tiny",
                 do="type backbone=tiny, or stage=sft to go on from this one",
             )
+        return {"prepare": config.stages["prepare"]}
 
     def effective(self, config: "Config") -> dict[str, Any]:
         effective = super().effective(config)

@@ -32,7 +32,7 @@ class Optimisation(Model):
     gradient_checkpointing: bool
     trainer_args: dict[str, Any]
     save_steps: Annotated[Count, NoEffect()]
-    logging_steps: Annotated[Count, NoEffect()]
+    logging_steps: Count
 
     @model_validator(mode="after")
     def check_length(self) -> Self:

@@ -1,6 +1,10 @@
-import polars as pl
+import logging
 
-from mllmrec.dataset.audit import audit, fingerprint
+import polars as pl
+import pytest
+
+from mllmrec.dataset.audit import BROKEN, audit, fingerprint, judge
+from mllmrec.errors import Refusal
 
 
 def table(user, history, target, candidates):
@@ -44,3 +48,20 @@ def test_the_fingerprint_follows_the_order_of_the_candidates():
     told = fingerprint(table("x", "a", "c", "cde"), "uni2")
     assert len(told) == 16 and told == fingerprint(table("x", "b", "d", "cde"), "uni2")
     assert told != fingerprint(table("x", "a", "c", "ced"), "uni2")
+
+
+CLEAN = dict.fromkeys((*BROKEN, "test_targets_trained_by_same_user", "users_in_train_and_test"), 0)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_samples_are_refused(name):
+    with pytest.raises(Refusal, match=f"{name} 2"):
+        judge({**CLEAN, name: 2})
+
+
+def test_targets_that_were_trained_on_are_warned_of(caplog):
+    with caplog.at_level(logging.WARNING):
+        judge({**CLEAN, "users_in_train_and_test": 9})
+        assert caplog.messages == []
+        judge({**CLEAN, "test_targets_trained_by_same_user": 7})
+    assert "test_targets_trained_by_same_user 7" in caplog.text

@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, MistralConfig, Qwen3Config, Qwen3ForCausalLM
 
 from mllmrec.errors import Refusal
 from mllmrec.scoring import packed
@@ -179,3 +179,32 @@ def test_attention_that_takes_no_bool_mask_is_refused(model):
     eager = Qwen3ForCausalLM._from_config(config, attn_implementation="eager")
     with pytest.raises(Refusal, match="sdpa"):
         answer_logps(eager, [[1]], [[[2]]], PAD, 10)
+
+
+def shaped(kind, **more):
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "head_dim": 8}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    made = kind(vocab_size=VOCAB, **sizes, **heads, **more)
+    return AutoModelForCausalLM.from_config(made, attn_implementation="sdpa").eval()
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        (Qwen3Config, {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}),
+        (MistralConfig, {"sliding_window": 4}),
+    ],
+    ids=["hybrid", "window"],
+)
+def test_layers_that_see_a_window_are_refused(kind, more):
+    """The one mask of a packed row would let them see all, and the numbers would be wrong."""
+    with pytest.raises(Refusal, match="sliding_attention") as refusal:
+        answer_logps(shaped(kind, **more), [[1, 2, 3]], [[[4, EOS]]], PAD, 100)
+    assert "backbone.path=DIR" in refusal.value.do
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [(Qwen3Config, {}), (MistralConfig, {"sliding_window": None})]
+)
+def test_a_window_that_is_not_in_use_is_none(kind, more):
+    assert answer_logps(shaped(kind, **more), [[1, 2, 3]], [[[4, EOS]]], PAD, 100)

@@ -122,3 +122,46 @@ def test_a_removal_that_is_killed_leaves_no_halved_artifact(store, monkeypatch):
 def test_an_empty_store_has_nothing_to_remove(store, capsys):
     Gc().execute(store, yes=False)
     assert "nothing to remove" in capsys.readouterr().out
+
+
+def test_a_launch_that_begins_during_the_question_keeps_its_artifacts(
+    store, tmp_path, monkeypatch, capsys
+):
+    wanted, loose = add(store, "aa"), add(store, "bb")
+
+    def answer(_):
+        run_folder(tmp_path, "1", store, "aa")
+        return "y"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", answer)
+    Gc().execute(store, yes=False)
+    assert wanted.exists() and not loose.exists()
+    assert "removed 1 folders" in capsys.readouterr().out
+
+
+def test_a_run_folder_of_another_host_counts_as_alive(store, tmp_path, monkeypatch):
+    """Its folder may lie on a disk that only that host sees."""
+    folder = add(store, "aa")
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "elsewhere")
+        run_folder(tmp_path, "1", store, "aa").rmdir()
+    Gc().execute(store, yes=True)
+    assert folder.exists() and roots.users(store)["aa"]
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    Gc().execute(store, yes=True)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"folder": "x"}', b"\xff"])
+def test_a_damaged_note_keeps_everything_and_is_told(store, caplog, text):
+    folder, partial = add(store, "aa"), add(store, "bb", done=False)
+    note = store.root / roots.ROOTS / "0123.json"
+    note.parent.mkdir()
+    note.write_bytes(text if isinstance(text, bytes) else text.encode())
+    Gc().execute(store, yes=True)
+    assert folder.exists() and partial.exists() and note.exists()
+    assert f"{note}: damaged" in caplog.text
+    note.unlink()
+    Gc().execute(store, yes=True)
+    assert not folder.exists() and not partial.exists()

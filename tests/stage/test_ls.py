@@ -55,3 +55,11 @@ def test_a_store_that_does_not_exist_yet_is_empty(store, capsys):
     Ls().execute(store, yes=False)
     assert "0 artifacts, 0 B" in capsys.readouterr().out
     assert not store.root.exists()
+
+
+def test_a_damaged_note_of_a_launch_is_passed_by(store, capsys):
+    add(store, "prepare", "aaaa")
+    (store.root / roots.ROOTS).mkdir()
+    (store.root / roots.ROOTS / "0123.json").write_text("{")
+    Ls().execute(store, yes=False)
+    assert row(capsys.readouterr().out, "aaaa")[-1] == "1"

@@ -20,6 +20,6 @@ def test_the_words_of_prompts_are_read_by_it_and_not_by_prepare():
 
 def test_a_backbone_that_exists_is_not_pretrained():
     with pytest.raises(Refusal, match="this backbone exists already") as refusal:
-        config("stage=pretrain", "backbone=qwen3_0_6b")
+        ids("stage=pretrain", "backbone=qwen3_0_6b")
     assert "backbone=tiny" in refusal.value.do
     assert config("stage=sft", "backbone=qwen3_0_6b").top.goal == "sft"
