@@ -61,7 +61,8 @@ def test_history_of_test_ends_with_the_item_of_validation(toy):
         prepared.samples("validation"), on="user_id", suffix="_before"
     )
     assert (both["history"].list.last() == both["target_before"]).all()
-    last = prepared.samples("train").join(prepared.sequences, on="user_id")
+    last = prepared.samples("train").group_by("user_id", maintain_order=True).last()
+    last = last.join(prepared.sequences, on="user_id")
     assert (last["target"] == last["items"].list.last()).all()
     met = prepared.sequences.select("user_id", "items").explode("items")
     held = both.select("user_id", pl.col("target").alias("items"))
