@@ -143,10 +143,10 @@ def test_a_full_disk(tmp_path):
         (
             ["stage=sft", "backbone=qwen3_0_6b", "backbone.path=given"],
             {"config.json": b'{"model_type": "qwen3"}'},
-            "its tokenizer cannot be loaded",
+            "holds no tokenizer",
         ),
         (["stage=sft", "backbone=qwen3_0_6b", "backbone.path=./none"], {}, "no such folder"),
-        (["stage=merge", "merge.adopt=given"], {"config.json": b"{}"}, "tokenizer cannot be"),
+        (["stage=merge", "merge.adopt=given"], {"config.json": b"{}"}, "holds no tokenizer"),
     ],
     ids=["adapter", "no-tokenizer", "no-folder", "no-model"],
 )

@@ -13,6 +13,7 @@ from mllmrec.errors import Refusal
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -34,6 +35,8 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         Refusal: there is none, or it has no chat template.
     """
     do = "type backbone.path=DIR with a folder that holds tokenizer.json and a chat template"
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise Refusal(f"{folder}: holds no tokenizer", allowed=" or ".join(TOKENIZERS), do=do)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
