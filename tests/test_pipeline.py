@@ -78,15 +78,6 @@ def test_a_second_launch_builds_nothing(chain):
     assert ": build" not in said and said.count(": reused") == len(before)
 
 
-def test_another_beta_builds_grpo_its_ranking_and_the_evaluation(chain):
-    folder, _ = chain
-    before = set(by_label(folder).values())
-    run(*DEBUG, "grpo.beta=0.2", cwd=folder)
-    new = [a.manifest["label"] for a in Store(root=folder / "artifacts") if a not in before]
-    assert sorted(new) == ["evaluate", "grpo", "rank grpo"]
-
-
-@pytest.mark.parametrize("stage", ["sft", "sft_continued"])
 def test_a_grid_trains_each_distinct_sft_once(chain):
     folder, _ = chain
     words = (*DEBUG[:2], *DEBUG[3:], "stage=grpo", "cot_prob=0,0.5", "grpo.beta=0.01,0.02")
@@ -96,6 +87,15 @@ def test_a_grid_trains_each_distinct_sft_once(chain):
     assert len(re.findall(r"\] grpo \w+: build", said)) == 4
 
 
+def test_another_beta_builds_grpo_its_ranking_and_the_evaluation(chain):
+    folder, _ = chain
+    before = set(by_label(folder).values())
+    run(*DEBUG, "grpo.beta=0.2", cwd=folder)
+    new = [a.manifest["label"] for a in Store(root=folder / "artifacts") if a not in before]
+    assert sorted(new) == ["evaluate", "grpo", "rank grpo"]
+
+
+@pytest.mark.parametrize("stage", ["sft", "sft_continued"])
 def test_supervised_training_has_changed_the_adapter(chain, stage):
     """PEFT begins with B = 0, an adapter that does nothing."""
     from safetensors.torch import load_file
