@@ -78,21 +78,9 @@ def test_a_second_launch_builds_nothing(chain):
     assert ": build" not in said and said.count(": reused") == len(before)
 
 
-def test_a_grid_trains_each_distinct_sft_once(chain):
-    folder, _ = chain
-    words = (*DEBUG[:2], *DEBUG[3:], "stage=grpo", "cot_prob=0,0.5", "grpo.beta=0.01,0.02")
-    said = run("-m", *words, cwd=folder)
-    begun = re.findall(r"\] (sft|grpo) \w+: (build|reused)", said)
-    assert sorted(begun) == [
-        *[("grpo", "build")] * 4,
-        ("sft", "build"),  # the one with rationales is there from before
-        *[("sft", "reused")] * 3,
-    ]
-
-
 def test_another_beta_builds_grpo_its_ranking_and_the_evaluation(chain):
     folder, _ = chain
-    before = set(by_label(folder).values())
+    before = set(Store(root=folder / "artifacts"))
     run(*DEBUG, "grpo.beta=0.2", cwd=folder)
     new = [a.manifest["label"] for a in Store(root=folder / "artifacts") if a not in before]
     assert sorted(new) == ["evaluate", "grpo", "rank grpo"]
@@ -249,3 +237,15 @@ def test_a_kill_between_the_last_step_and_the_manifest_changes_nothing(
     assert made.manifest["metrics"] == whole.manifest["metrics"]
     assert made.manifest["metrics"]["steps"] == (2 if stage == "pretrain" else 6)
     assert not (made.folder / ".scratch").exists()
+
+
+def test_a_grid_trains_each_distinct_sft_once(chain):
+    folder, _ = chain
+    words = (*DEBUG[:2], *DEBUG[3:], "stage=grpo", "cot_prob=0,0.5", "grpo.beta=0.01,0.02")
+    said = run("-m", *words, cwd=folder)
+    begun = re.findall(r"\] (sft|grpo) \w+: (build|reused)", said)
+    assert sorted(begun) == [
+        *[("grpo", "build")] * 4,
+        ("sft", "build"),  # the one with rationales is there from before
+        *[("sft", "reused")] * 3,
+    ]
