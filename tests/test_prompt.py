@@ -183,7 +183,9 @@ def test_a_tokenizer_without_a_chat_template_is_refused(tokenizer):
 def test_the_plain_prompt_asks_for_the_id_alone():
     mouth = published("plain")
     assert mouth.answer == "id"
-    assert render(mouth).endswith("as [ITEM_id] and nothing else.")
+    told = render(mouth)
+    assert "as [ITEM_id] and nothing else.\n" in told
+    assert told.endswith("[ITEM_2] Alien")  # the answer goes on from the history
 
 
 def test_the_reference_prompt_is_the_published_one():
