@@ -11,6 +11,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mllmrec.compose import check
@@ -28,7 +29,10 @@ def job(config: DictConfig) -> None:
 
     try:
         launch(config, HydraConfig.get())
-    except Refusal as refusal:  # Hydra prints this kind without a traceback and exits with 1
+    except Refusal as refusal:
+        if HydraConfig.get().mode == RunMode.RUN and os.environ.get("HYDRA_FULL_ERROR") != "1":
+            sys.exit(f"mllmrec: {refusal}")
+        # in a grid Hydra goes on with the other jobs, and prints this kind without a traceback
         raise CompactHydraException(f"mllmrec: {refusal}") from refusal
 
 

@@ -92,5 +92,6 @@ def ready_torch(threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     # transformers renames an argument that TRL still uses; neither is ours or the user's to mend
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*deprecated.*")

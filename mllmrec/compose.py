@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
@@ -47,6 +48,16 @@ def check(argv: Sequence[str], conf: Path) -> None:
         refuse_multirun_under_agent()
     name = args.config_name or "config"
     points = grid(args.overrides) if args.multirun else [list(args.overrides)]
+    for name, folder in (
+        ("--config-dir", args.config_dir),
+        ("MLLMREC_CONF", os.environ.get("MLLMREC_CONF")),
+    ):
+        if folder and "://" not in folder and not Path(folder).is_dir():
+            raise Refusal(
+                f"{name}={folder}: no such folder",
+                allowed="a folder with groups of your own, dataset/mine.yaml for example",
+                do=f"give {name} a folder that is there, or leave it out",
+            )
     search = searched(args.config_dir, args.overrides) if args.config_dir else []
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
         for point in points:
@@ -129,6 +140,12 @@ def compose_one(overrides: Sequence[str], search: Sequence[str], name: str) -> C
         plain = OmegaConf.to_container(tree, resolve=True)
     except MissingConfigException as error:
         raise unknown_option(error) from error
+    except yaml.YAMLError as error:
+        raise Refusal(
+            f"a config file is no YAML: {' '.join(str(error).split())}",
+            allowed="the form of the files in conf/",
+            do="mend the file and line that are named",
+        ) from error
     except OverrideParseException as error:
         raise unreadable(error) from error
     except ConfigCompositionException as error:

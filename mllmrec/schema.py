@@ -187,7 +187,8 @@ def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
         raise Refusal(
             "; ".join(faults),
             allowed="names and ranges as `python launch.py --help` and the files of conf/ say",
-            do="type the knob with an allowed value; `python launch.py --cfg job` shows them all",
+            do=f"type {faults[0].split('=')[0].split(':')[0]}=VALUE; "
+            "`python launch.py --cfg job` shows every knob and its value",
         )
     groups = {name: made[name] for name in GROUPS if name in made}
     groups["words"] = groups["dataset"].words
@@ -255,5 +256,7 @@ def describe(fault: Any, prefix: str, kind: type[BaseModel]) -> str:
     if fault["type"] == "missing":
         return f"{knob}: missing"
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "list_type":
+        message += f", '{knob}=[{fault['input']}]'"
     value = "" if isinstance(fault["input"], Mapping) else f"={fault['input']!r}"
     return f"{knob}{value}: {message[0].lower()}{message[1:]}"

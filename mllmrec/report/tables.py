@@ -56,7 +56,7 @@ def sentence(line: Mapping[str, Any]) -> str:
     """One paired comparison in words."""
     return (
         f"{line['protocol']}: {line['first']} is {SIGNS[line['verdict']]} {line['second']} "
-        f"in {line['metric'].upper()} by {line['mean']:+.4f} "
+        f"in {line['metric'].upper()}: {line['mean']:+.4f} "
         f"[{line['low']:+.4f}, {line['high']:+.4f}], p = {line['p']:.3f}"
     )
 

@@ -30,9 +30,9 @@ def test_a_mean_with_half_of_its_interval():
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [
-        ("above", "uni9: grpo is above sft in NDCG@5 by +0.0250 [+0.0100, +0.0400], p = 0.001"),
-        ("below", "uni9: grpo is BELOW sft in NDCG@5 by"),
-        ("not distinguishable", "uni9: grpo is not distinguishable from sft in NDCG@5 by"),
+        ("above", "uni9: grpo is above sft in NDCG@5: +0.0250 [+0.0100, +0.0400], p = 0.001"),
+        ("below", "uni9: grpo is BELOW sft in NDCG@5:"),
+        ("not distinguishable", "uni9: grpo is not distinguishable from sft in NDCG@5:"),
     ],
 )
 def test_a_comparison_in_words(verdict, said):
