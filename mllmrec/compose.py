@@ -48,21 +48,24 @@ def check(argv: Sequence[str], conf: Path) -> None:
         refuse_multirun_under_agent()
     name = args.config_name or "config"
     points = grid(args.overrides) if args.multirun else [list(args.overrides)]
-    for name, folder in (
-        ("--config-dir", args.config_dir),
-        ("MLLMREC_CONF", os.environ.get("MLLMREC_CONF")),
-    ):
-        if folder and "://" not in folder and not Path(folder).is_dir():
-            raise Refusal(
-                f"{name}={folder}: no such folder",
-                allowed="a folder with groups of your own, dataset/mine.yaml for example",
-                do=f"give {name} a folder that is there, or leave it out",
-            )
+    refuse_missing(args.config_dir)
     search = searched(args.config_dir, args.overrides) if args.config_dir else []
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
         for point in points:
             compose_one(point, search, name)
     refuse_unwritable(conf / f"{name}.yaml", args.overrides, "sweep" if args.multirun else "run")
+
+
+def refuse_missing(config_dir: str | None) -> None:
+    """Refuse a folder of the user's own groups that is not there; Hydra would only warn."""
+    given = {"--config-dir": config_dir, "MLLMREC_CONF": os.environ.get("MLLMREC_CONF")}
+    for source, folder in given.items():
+        if folder and "://" not in folder and not Path(folder).is_dir():
+            raise Refusal(
+                f"{source}={folder}: no such folder",
+                allowed="a folder with groups of your own, dataset/mine.yaml for example",
+                do=f"give {source} a folder that is there, or leave it out",
+            )
 
 
 def searched(folder: str, overrides: Sequence[str]) -> list[str]:

@@ -111,7 +111,7 @@ def test_the_result_is_printed(tmp_path, capsys):
     config().goal.show(tmp_path)
     out = capsys.readouterr().out
     assert "uni9: 10 candidates, 2 test samples" in out
-    assert "uni9: sft is not distinguishable from random in NDCG@1 by +0.0000" in out
+    assert "uni9: sft is not distinguishable from random in NDCG@1: +0.0000" in out
 
 
 def test_it_stands_on_one_ranking_a_policy():
