@@ -31,6 +31,12 @@ def launch(tree: DictConfig, hydra: DictConfig) -> None:
     Raises:
         Refusal: the config, the data or the machine does not allow it.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # each rank would wait for the others' locks
+        raise Refusal(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: several processes a launch are not supported",
+            allowed="one process, which uses one GPU",
+            do="type python launch.py, without accelerate launch or torchrun",
+        )
     plain: Any = OmegaConf.to_container(tree, resolve=True)
     overrides = [str(word) for word in hydra.overrides.task]
     config = validate(plain, typed=typed_keys(overrides))

@@ -160,3 +160,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     done = subprocess.run(call, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode == 130
     assert done.stderr == "mllmrec: interrupted; repeat the command to go on\n"
+
+
+def test_several_processes_are_refused(tmp_path):
+    done = launch("stage=prepare", *SMALL, cwd=tmp_path, WORLD_SIZE="2")
+    assert "several processes a launch are not supported" in told(done)
+    assert not (tmp_path / "artifacts").exists()
