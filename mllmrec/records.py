@@ -58,6 +58,6 @@ class Prepared:
         return pl.read_parquet(self.folder / f"{split}.parquet")
 
     @property
-    def oracle(self) -> Path | None:
-        path = self.folder / "oracle.parquet"
-        return path if path.exists() else None
+    def oracle(self) -> Path:
+        """There only where the dataset knows its own process."""
+        return self.folder / "oracle.parquet"

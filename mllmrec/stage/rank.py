@@ -93,7 +93,7 @@ def chosen(samples: pl.DataFrame, most: int | None, seed: int) -> pl.DataFrame:
 
 def oracle_scores(prepared: Prepared, samples: pl.DataFrame, protocol: str) -> list[list[float]]:
     """The scores of the process that made the data, which ``prepare`` has stored."""
-    known = pl.read_parquet(prepared.folder / "oracle.parquet").filter(protocol=protocol)
+    known = pl.read_parquet(prepared.oracle).filter(protocol=protocol)
     joined = samples.select("sample_id").join(known, on="sample_id", how="left", validate="1:1")
     return joined["scores"].to_list()
 
