@@ -14,7 +14,6 @@ class Backbone(Model):
     """
 
     dtype: Literal["auto", "float32", "bfloat16"]
-    attn_implementation: Literal["sdpa"]  # the one that takes the masks of shared prompts
     lora_targets: Literal["all-linear"] | list[str]
 
     @property

@@ -74,7 +74,7 @@ def load_model(folder: Path, backbone: Backbone) -> "PreTrainedModel":
         model, said = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype_of(backbone),
-            attn_implementation=backbone.attn_implementation,
+            attn_implementation="sdpa",  # the one that shared prompts build on
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,

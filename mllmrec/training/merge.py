@@ -85,7 +85,6 @@ def check_model(folder: Path) -> None:
         revision=None,
         hub="huggingface",
         dtype="auto",
-        attn_implementation="sdpa",
         lora_targets="all-linear",
     )
     load_tokenizer(folder)

@@ -16,7 +16,6 @@ def test_all_linear_or_a_list_of_names():
     ("word", "said"),
     [
         ("backbone.dtype=float16", "backbone.dtype='float16'"),
-        ("backbone.attn_implementation=flash", "backbone.attn_implementation='flash'"),
         ("backbone.lora_targets=some", "backbone.lora_targets"),
     ],
 )

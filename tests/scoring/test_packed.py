@@ -1,6 +1,8 @@
 """Packed scoring gives the numbers of scoring every answer by itself."""
 
-import random
+import copy
+import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,9 +10,15 @@ from transformers import AutoModelForCausalLM, MistralConfig, Qwen3Config, Qwen3
 
 from mllmrec.errors import Refusal
 from mllmrec.scoring import packed
-from mllmrec.scoring.packed import answer_logps, batches, pack
+from mllmrec.scoring.attention import NAME
+from mllmrec.scoring.packed import answer_logps, batches, log_choice, token_logps
+from mllmrec.scoring.trie import pack
+from tests.plain import EOS, VOCAB, by_itself, eager, gradient_of, plain, ragged, sharp_model
 
-PAD, EOS, VOCAB = 0, 2, 32
+
+@pytest.fixture(scope="module")
+def model():
+    return sharp_model()
 
 
 @pytest.fixture(autouse=True)
@@ -19,50 +27,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=VOCAB,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=256,
-        use_cache=False,  # as trainers leave it
-    )
-    model = Qwen3ForCausalLM(config).eval()
-    with torch.no_grad():  # sharpen, so that a wrong mask or position cannot hide in a flat output
-        for weight in model.parameters():
-            weight.mul_(3)
-    return model
-
-
-@torch.inference_mode()
-def by_itself(model, prompt, answer):
-    ids = torch.tensor([[*prompt, *answer]])
-    logps = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
-    return sum(logps[len(prompt) - 1 + n, token].item() for n, token in enumerate(answer))
-
-
-def plain(model, prompts, answers):
-    pairs = zip(prompts, answers, strict=True)
-    return [[by_itself(model, prompt, answer) for answer in these] for prompt, these in pairs]
-
-
-def ragged(seed, samples=6):
-    """Prompts of 1 to 30 tokens; answers over few tokens, so that beginnings are often shared."""
-    rng = random.Random(seed)
-    prompts = [rng.choices(range(3, VOCAB), k=rng.randint(1, 30)) for _ in range(samples)]
-    answers = [
-        [[*rng.choices((5, 6, 7), k=rng.randint(0, 5)), EOS] for _ in range(rng.randint(1, 9))]
-        for _ in range(samples)
-    ]
-    return prompts, answers
 
 
 def assert_close(found, expected):
@@ -75,7 +39,7 @@ def assert_close(found, expected):
 @pytest.mark.parametrize("seed", range(4))
 def test_it_equals_each_answer_scored_by_itself(model, seed, budget):
     prompts, answers = ragged(seed)
-    found = answer_logps(model, prompts, answers, PAD, budget)
+    found = answer_logps(model, prompts, answers, budget)
     assert_close(found, plain(model, prompts, answers))
 
 
@@ -93,32 +57,112 @@ def test_it_equals_each_answer_scored_by_itself(model, seed, budget):
 )
 def test_shapes_of_answers(model, answers):
     prompts = [[11, 12, 13]]
-    assert_close(
-        answer_logps(model, prompts, [answers], PAD, 100), plain(model, prompts, [answers])
-    )
+    assert_close(answer_logps(model, prompts, [answers], 100), plain(model, prompts, [answers]))
 
 
 def test_many_answers_are_scored_in_several_tries(model, monkeypatch):
     prompts, answers = ragged(11)
     assert len(pack(prompts[0], [[5, 6, 7, 8], [6, 6], [6, 7], [7, 7]], 3).tries) == 2
-    monkeypatch.setattr(packed, "NODES", 3)
-    assert_close(answer_logps(model, prompts, answers, PAD, 200), plain(model, prompts, answers))
+    monkeypatch.setattr(packed, "pack", partial(pack, nodes=3))
+    assert_close(answer_logps(model, prompts, answers, 200), plain(model, prompts, answers))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize("seed", range(6))
+def test_tokens_and_gradients_are_those_of_each_answer_by_itself(model, seed, checkpointing):
+    prompts, answers = ragged(seed, samples=4)
+    twin = answers[0][0]
+    answers[0] += [[EOS], [*twin[:-1], 5, EOS], twin]  # also one token, and longer by one
+    shared, other = copy.deepcopy(model).train(), eager(model).train()
+    if checkpointing:
+        shared.gradient_checkpointing_enable()
+    rows = [pack(p, these, nodes=9) for p, these in zip(prompts, answers, strict=True)]
+    found = token_logps(shared, rows, temperature=0.7, entropy=True)
+    pairs = [(p, a) for p, these in zip(prompts, answers, strict=True) for a in these]
+    logps, entropies = (
+        torch.cat(part)
+        for part in zip(*(by_itself(other, *pair, 0.7) for pair in pairs), strict=True)
+    )
+    assert (found.logps - logps).abs().max() < 1e-5
+    assert (found.entropies - entropies).abs().max() < 1e-5
+    weights = torch.randn(len(logps), generator=torch.Generator().manual_seed(seed))
+    ours = gradient_of(shared, (found.logps * weights).sum())
+    theirs = gradient_of(other, (logps * weights).sum())
+    assert (ours - theirs).norm() < 1e-5 * theirs.norm()
+
+
+def test_bfloat16_differs_by_its_own_rounding_alone(model):
+    small = copy.deepcopy(model).to(torch.bfloat16)
+    prompts, answers = ragged(3)
+    found, expected = answer_logps(small, prompts, answers, 999), plain(small, prompts, answers)
+    for row, other in zip(found, expected, strict=True):
+        assert row == pytest.approx(other, abs=0.2, rel=0.05)
+
+
+def test_a_prompt_is_read_once_however_many_answers_it_has(model):
+    rows = [pack(range(3, 23), [[token, 5, EOS] for token in range(3, 30)])]
+    fed = []
+    handle = model.register_forward_pre_hook(
+        lambda _, __, kwargs: fed.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    token_logps(model, rows)
+    handle.remove()
+    assert fed == [20 + 27 * 2]  # an answer's last token is not fed
+
+
+def test_generation_goes_on_as_under_sdpa(model):
+    ids, mask = torch.tensor([[0, 0, 5, 6], [7, 8, 9, 3]]), torch.tensor([[0, 0, 1, 1], [1] * 4])
+    settings = {"do_sample": False, "max_new_tokens": 6, "pad_token_id": 0, "eos_token_id": None}
+    other = copy.deepcopy(model)
+    other.set_attn_implementation("sdpa")
+    token_logps(model, [pack([1], [[2]])])
+    assert model.config._attn_implementation == NAME
+    ours, theirs = (m.generate(ids, attention_mask=mask, **settings) for m in (model, other))
+    assert ours.tolist() == theirs.tolist()
+
+
+def test_a_prompt_beyond_the_models_length_is_refused(model):
+    answer_logps(model, [[1] * 255], [[[2, EOS]]], 10)  # the last token is never fed
+    with pytest.raises(Refusal, match="257 tokens long, the model takes 256"):
+        answer_logps(model, [[1] * 256], [[[2, EOS]]], 10)
+
+
+def choice(answers, logps, by):
+    rows = [pack([1], answers, nodes=2)]  # a trie each: the beginnings they share lie apart
+    return log_choice(rows, torch.tensor(logps), by).exp().tolist()
+
+
+def test_a_choice_by_token_renormalises_among_those_that_lead_on():
+    """a: .2 then b .5 or c .25; d: .2. Half of the mass at the top each, b to c as 2 to 1."""
+    answers = [[10, 11, EOS], [13, EOS], [10, 12, EOS]]
+    a, b, c, d, end = (math.log(p) for p in (0.2, 0.5, 0.25, 0.2, 0.9))
+    logps = [a, b, end, d, end, a, c, end]
+    assert choice(answers, logps, "token") == pytest.approx([1 / 3, 1 / 2, 1 / 6])
+
+
+def test_a_choice_by_sequence_is_what_is_left_of_free_sampling():
+    answers = [[10, 11, EOS], [13, EOS], [10, 12, EOS]]
+    a, b, c, d, end = (math.log(p) for p in (0.2, 0.5, 0.25, 0.2, 0.9))
+    whole = [0.2 * 0.5, 0.2, 0.2 * 0.25]
+    logps = [a, b, end, d, end, a, c, end]
+    expected = [mass / sum(whole) for mass in whole]
+    assert choice(answers, logps, "sequence") == pytest.approx(expected)
 
 
 def test_a_prompt_without_answers_has_no_scores(model):
-    assert answer_logps(model, [[3, 4], [5]], [[], [[6, EOS]]], PAD, 100)[0] == []
-    assert answer_logps(model, [], [], PAD, 100) == []
+    assert answer_logps(model, [[3, 4], [5]], [[], [[6, EOS]]], 100)[0] == []
+    assert answer_logps(model, [], [], 100) == []
 
 
 def test_company_in_the_batch_changes_nothing_that_shows(model):
     prompts, answers = ragged(5)
-    together = answer_logps(model, prompts, answers, PAD, 100_000)
+    together = answer_logps(model, prompts, answers, 100_000)
     alone = [
-        answer_logps(model, [prompt], [these], PAD, 1)[0]
+        answer_logps(model, [prompt], [these], 1)[0]
         for prompt, these in zip(prompts, answers, strict=True)
     ]
     assert_close(together, alone)
-    assert together == answer_logps(model, prompts, answers, PAD, 100_000)
+    assert together == answer_logps(model, prompts, answers, 100_000)
 
 
 def test_a_lora_adapter_takes_part(model):
@@ -133,12 +177,12 @@ def test_a_lora_adapter_takes_part(model):
     )
     adapted.train()
     prompts, answers = ragged(6)
-    found = answer_logps(adapted, prompts, answers, PAD, 100)
+    found = answer_logps(adapted, prompts, answers, 100)
     assert adapted.training
     adapted.eval()
     assert_close(found, plain(adapted, prompts, answers))
     with adapted.disable_adapter():
-        bare = answer_logps(adapted, prompts, answers, PAD, 100)
+        bare = answer_logps(adapted, prompts, answers, 100)
     assert bare[0] != pytest.approx(found[0], abs=1e-3)
 
 
@@ -155,14 +199,13 @@ def test_batches_keep_to_the_budget_and_hold_every_row_once():
     found = list(batches(rows, 120))
     assert sorted(i for batch in found for i in batch) == list(range(40))
     for batch in found:
-        longest = max(len(rows[i].prompt) for i in batch) + max(rows[i].nodes for i in batch)
-        assert len(batch) == 1 or len(batch) * longest <= 120
+        assert len(batch) == 1 or sum(rows[i].size for i in batch) <= 120
 
 
 def test_progress_counts_prompts(model):
     prompts, answers = ragged(8)
     done = []
-    answer_logps(model, prompts, answers, PAD, 60, done.append)
+    answer_logps(model, prompts, answers, 60, done.append)
     assert sum(done) == len(prompts)
     assert len(done) > 1
 
@@ -174,11 +217,9 @@ def test_nothing_to_score_is_an_error():
         pack([], [[1]], 9)
 
 
-def test_attention_that_takes_no_bool_mask_is_refused(model):
-    config = Qwen3Config(**model.config.to_dict())
-    eager = Qwen3ForCausalLM._from_config(config, attn_implementation="eager")
-    with pytest.raises(Refusal, match="sdpa"):
-        answer_logps(eager, [[1]], [[[2]]], PAD, 10)
+def test_other_attention_is_refused(model):
+    with pytest.raises(Refusal, match="eager attention"):
+        answer_logps(eager(model), [[1]], [[[2]]], 10)
 
 
 def shaped(kind, **more):
@@ -197,9 +238,9 @@ def shaped(kind, **more):
     ids=["hybrid", "window"],
 )
 def test_layers_that_see_a_window_are_refused(kind, more):
-    """The one mask of a packed row would let them see all, and the numbers would be wrong."""
+    """Shared prompts would let them see all, and the numbers would be wrong."""
     with pytest.raises(Refusal, match="sliding_attention") as refusal:
-        answer_logps(shaped(kind, **more), [[1, 2, 3]], [[[4, EOS]]], PAD, 100)
+        answer_logps(shaped(kind, **more), [[1, 2, 3]], [[[4, EOS]]], 100)
     assert "backbone.path=DIR" in refusal.value.do
 
 
@@ -207,4 +248,4 @@ def test_layers_that_see_a_window_are_refused(kind, more):
     ("kind", "more"), [(Qwen3Config, {}), (MistralConfig, {"sliding_window": None})]
 )
 def test_a_window_that_is_not_in_use_is_none(kind, more):
-    assert answer_logps(shaped(kind, **more), [[1, 2, 3]], [[[4, EOS]]], PAD, 100)
+    assert answer_logps(shaped(kind, **more), [[1, 2, 3]], [[[4, EOS]]], 100)
