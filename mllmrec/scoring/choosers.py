@@ -1,0 +1,209 @@
+"""What chooses the next tokens while answers are written: draws, the most probable, beams."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import TopPLogitsWarper
+
+from mllmrec.scoring.trie import Tokens
+
+Node = dict[int, Any]  # the tokens that lead on in a trie of answers; none after an answer
+Next = tuple[Tensor | None, Tensor]  # what each goes on from, None for itself; its token (B, G)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, the end of turn included if it was, with a number a token.
+
+    ``logps`` are log-probabilities under the whole vocabulary at the temperature, before ``top_p``
+    and before any constraint; ``entropies`` are of the same distributions, in nats.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    logps: list[float] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
+
+    def then(self, token: int, logp: float, entropy: float) -> "Written":
+        return Written([*self.tokens, token], [*self.logps, logp], [*self.entropies, entropy])
+
+
+class Chooser(Protocol):
+    """Chooses the next tokens of a batch by their logits, and keeps what was written."""
+
+    def __call__(self, logits: Tensor) -> Next | None:
+        """By logits (B, N, V): what to feed, or None when all is written."""
+
+    def written(self) -> list[list[Written]]: ...
+
+
+class Rollouts:
+    """Continuations that grow by what ``pick`` takes of log-probabilities, each until an end."""
+
+    def __init__(
+        self,
+        pick: Callable[[Tensor], Tensor],
+        groups: list[int],
+        ends: Collection[int],
+        pad_id: int,
+        temperature: float = 1.0,
+    ) -> None:
+        self.pick, self.groups, self.pad_id, self.temperature = pick, groups, pad_id, temperature
+        self.ends = torch.tensor(sorted(ends), dtype=torch.long)
+        self.done = torch.arange(max(groups)) >= torch.tensor(groups)[:, None]
+        self.steps: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def __call__(self, logits: Tensor) -> Next | None:
+        logps, entropies = measured(logits, self.temperature)
+        shape = self.done.shape
+        logps = logps.expand(*shape, -1)
+        tokens = self.pick(logps)
+        chosen = logps.gather(2, tokens[..., None])[..., 0]
+        kept = ~self.done
+        tokens = torch.where(self.done, self.pad_id, tokens.cpu())
+        self.steps.append((kept, tokens, chosen, entropies.expand(shape)))
+        self.done = self.done | torch.isin(tokens, self.ends)
+        return None if self.done.all() else (None, tokens)
+
+    def written(self) -> list[list[Written]]:
+        stacked = (torch.stack(found, dim=2).cpu() for found in zip(*self.steps, strict=True))
+        kept, *columns = stacked
+        return [
+            [Written(*(c[b, g][kept[b, g]].tolist() for c in columns)) for g in range(count)]
+            for b, count in enumerate(self.groups)
+        ]
+
+
+class Draw:
+    """Draws tokens by the inverse of their cumulated probabilities."""
+
+    def __init__(
+        self,
+        seeds: Sequence[Sequence[int]],
+        room: int,
+        top_p: float,
+        tries: Sequence[Node] | None,
+        pad_id: int,
+    ) -> None:
+        most = max(map(len, seeds))
+        self.numbers = torch.zeros(len(seeds), most, room, dtype=torch.float64)
+        for b, row in enumerate(seeds):
+            for g, seed in enumerate(row):
+                drawn = np.random.Generator(np.random.Philox(key=seed)).random(room)
+                self.numbers[b, g] = torch.from_numpy(drawn)
+        self.cut = TopPLogitsWarper(top_p) if top_p < 1 else None
+        self.nodes: list[list[Node]] = [[node] * most for node in tries or ()]
+        self.pad_id = pad_id
+        self.step = 0
+
+    def __call__(self, logps: Tensor) -> Tensor:
+        scores = logps.flatten(0, 1)
+        if self.nodes:
+            scores = scores.masked_fill(~self.leads_on(scores), -torch.inf)
+        if self.cut:
+            scores = self.cut(None, scores)
+        mass = scores.softmax(-1, dtype=torch.float64).cumsum(-1)
+        numbers = self.numbers[..., self.step].flatten()[:, None].to(mass.device)
+        self.step += 1
+        drawn = torch.searchsorted(mass, numbers * mass[:, -1:], right=True)
+        # rounding may take a number to the whole mass: then the last token that has any
+        tokens = torch.minimum(drawn, mass.argmax(-1, keepdim=True)).view(logps.shape[:2])
+        if self.nodes:
+            self.nodes = [
+                [node.get(token, {}) for node, token in zip(*pair, strict=True)]
+                for pair in zip(self.nodes, tokens.tolist(), strict=True)
+            ]
+        return tokens
+
+    def leads_on(self, scores: Tensor) -> Tensor:
+        """Which tokens may follow, (B·G, V); padding where an answer is complete."""
+        flat = [node or {self.pad_id: {}} for row in self.nodes for node in row]
+        pairs = torch.tensor([(n, token) for n, node in enumerate(flat) for token in node])
+        allowed = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+        allowed[tuple(pairs.T.to(scores.device))] = True
+        return allowed
+
+
+@dataclass(frozen=True)
+class Beam:
+    """A beginning of an answer, its place in the trie, and its place in the row last fed."""
+
+    written: Written
+    node: Node
+    row: int = 0
+
+    @property
+    def key(self) -> tuple[float, list[int]]:
+        """Better beams first; among equals the tokens decide."""
+        return -sum(self.written.logps), self.written.tokens
+
+
+class Beams:
+    """The best so many beginnings of each prompt's answers."""
+
+    def __init__(self, tries: Sequence[Node], width: int, pad_id: int) -> None:
+        self.width, self.pad_id = width, pad_id
+        self.beams = [[Beam(Written(), node)] for node in tries]
+
+    def __call__(self, logits: Tensor) -> Next | None:
+        logps, entropies = measured(logits)
+        live = [[beam for beam in row if beam.node] for row in self.beams]
+        paths = [
+            (b, n, token)
+            for b, row in enumerate(live)
+            for n, beam in enumerate(row)
+            for token in beam.node
+        ]
+        rows, places, tokens = torch.tensor(paths, device=logps.device).T
+        numbers = logps[rows, places, tokens], entropies[rows, places]
+        found = zip(paths, *(values.tolist() for values in numbers), strict=True)
+        grown = [[beam for beam in row if not beam.node] for row in self.beams]
+        for (b, n, token), logp, entropy in found:
+            beam = live[b][n]
+            grown[b].append(Beam(beam.written.then(token, logp, entropy), beam.node[token], n))
+        self.beams = [sorted(row, key=lambda beam: beam.key)[: self.width] for row in grown]
+        return self.following()
+
+    def following(self) -> Next | None:
+        """The beams that are not complete, side by side, and what each goes on from."""
+        live = [[beam for beam in row if beam.node] for row in self.beams]
+        count = max(map(len, live))
+        if not count:
+            return None
+        parents = torch.zeros(len(live), count, dtype=torch.long)
+        tokens = torch.full((len(live), count), self.pad_id)
+        for b, row in enumerate(live):
+            for n, beam in enumerate(row):
+                parents[b, n], tokens[b, n] = beam.row, beam.written.tokens[-1]
+        return parents, tokens
+
+    def written(self) -> list[list[Written]]:
+        return [[beam.written for beam in row] for row in self.beams]
+
+
+def measured(logits: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (B, N, V) and their entropies (B, N)."""
+    logps = (logits.float() / temperature).log_softmax(-1)
+    return logps, -(logps.exp() * logps).sum(-1)
+
+
+def nested(answers: Sequence[Tokens], ends: Collection[int], room: int) -> Node:
+    """A trie of answers, by token.
+
+    Raises ValueError where there are none, and for an answer that is longer than ``room`` or has
+    an end elsewhere than at its end.
+    """
+    root: Node = {}
+    for answer in answers:
+        closed = [place for place, token in enumerate(answer, 1) if token in ends]
+        if closed != [len(answer)] or len(answer) > room:
+            raise ValueError(f"an answer of {len(answer)} tokens ends at {closed}, room is {room}")
+        node = root
+        for token in answer:
+            node = node.setdefault(token, {})
+    if not root:
+        raise ValueError("a prompt has no answers")
+    return root
