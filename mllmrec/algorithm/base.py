@@ -4,11 +4,25 @@ from typing import Any, Literal
 
 from mllmrec.schema import Model
 
+Rollout = Literal["enumerate", "sample", "beam", "exact"]
+Constraint = Literal["token", "sequence"]
+
 
 class Algorithm(Model):
-    """A method of the GRPO family; the stage ``grpo`` says with what effort it is run."""
+    """A method of the GRPO family; the stage ``grpo`` says with what effort it is run.
 
-    rollout: Literal["enumerate", "sample"]
+    ``rollout`` says how a group's answers come about, ``constraint`` what holds them to the
+    candidates: each token to those that lead on to one (``token``), or whole answers to those
+    that are one (``sequence``, q ∝ π(answer)); None is the rollout's own.
+    """
+
+    rollout: Rollout
+    constraint: Constraint | None
+
+    @property
+    def constrained(self) -> Constraint | None:
+        """What holds answers to the candidates; None: nothing does."""
+        return self.constraint or (None if self.rollout == "sample" else "token")
 
     def trainer_args(self) -> dict[str, Any]:
         """The fields of TRL's GRPOConfig that make this method."""

@@ -9,6 +9,9 @@ from mllmrec.algorithm.base import Algorithm
 Unit = Annotated[float, Field(gt=0, le=1)]
 
 
+METHODS = ("enumerate", "sample", "beam")
+
+
 class Grpo(Algorithm):
     """A_i = (R_i − mean R) / (std R + 1e-4) within the group of one prompt's rollouts.
 
@@ -16,11 +19,12 @@ class Grpo(Algorithm):
     ``loss_type`` says: ``grpo`` by sequence, ``dapo`` by token over the batch, ``dr_grpo`` by a
     constant.
 
-    ``rollout=sample`` writes answers token by token, anything in the vocabulary, at ``temperature``
-    and ``top_p``. ``rollout=enumerate`` draws from the exact distribution over the candidates of
-    the prompt, p ∝ π(answer): always valid, and without a decoding loop. The loss is of the
-    unconstrained policy in both; what that leaves out, the probability of all answers together,
-    has no gradient where advantages sum to zero and answers are of one length.
+    ``rollout=enumerate`` draws from the exact distribution over the candidates of the prompt,
+    ``sample`` writes answers token by token (anything, or held by ``constraint=token`` to the
+    candidates), ``beam`` takes the most probable candidates, each once. The loss is of the
+    unconstrained policy in all of them. With ``constraint=sequence`` what that leaves out, the
+    probability of all answers together, has no gradient where advantages sum to zero and answers
+    are of one length; with ``token`` it pushes tokens too that had no alternative.
     """
 
     loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
@@ -32,9 +36,14 @@ class Grpo(Algorithm):
 
     @model_validator(mode="after")
     def check_rollout(self) -> Self:
-        if self.rollout == "enumerate" and (self.top_p < 1 or self.temperature != 1):
-            # a tempered choice among answers is not the choice token by token that the loss is of
-            raise ValueError("temperature and top_p other than 1 need rollout=sample")
+        if self.rollout not in METHODS:
+            raise ValueError(f"rollout={self.rollout} is another algorithm: type algorithm=exact")
+        if self.rollout != "sample" and self.top_p < 1:
+            raise ValueError("top_p below 1 needs rollout=sample")
+        if self.rollout == "beam" and self.temperature != 1:
+            raise ValueError("temperature other than 1 needs rollout=enumerate or rollout=sample")
+        if self.rollout != "enumerate" and self.constraint == "sequence":
+            raise ValueError("constraint=sequence needs rollout=enumerate")
         return self
 
     def trainer_args(self) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Group relative policy optimisation through TRL, on the merged SFT model with a new adapter."""
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
+import torch
 from datasets import Dataset as Rows
 from transformers import set_seed
 from trl import GRPOConfig
@@ -13,99 +15,180 @@ from mllmrec.backbone.loading import load_model, load_tokenizer
 from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
-from mllmrec.rendering import render_all
+from mllmrec.rendering import Encoded, Fitted, fitted
 from mllmrec.reward.base import Reward
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
-from mllmrec.training.data import check_lengths
-from mllmrec.training.grpo_trainer import EnumeratingTrainer, Trainer
+from mllmrec.training.exact import Exact
+from mllmrec.training.grpo_trainer import Trainer
 from mllmrec.training.options import GrpoOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read
+from mllmrec.training.reference import ReferenceScores
+from mllmrec.training.rollouts import Beaming, Enumerating, Sampling
 from mllmrec.training.session import arguments, publish_adapter, seed_for, train
 
-THINKING = {"enable_thinking": False}  # as Prompt.encode renders; the prompts must be the same
+KINDS: dict[str, type[Trainer]] = {
+    "enumerate": Enumerating,
+    "sample": Sampling,
+    "beam": Beaming,
+    "exact": Exact,
+}
+NOT_HERE = ("entropy_coef", "use_adaptive_entropy", "router_aux_loss_coef")  # of trainer_args
 
 
 def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     """Train an adapter on the merged model by its rewards and leave it in ``job.out``."""
     backbone, prompt, words = job.group(Backbone), job.group(Prompt), job.group(Words)
     prepared = Prepared(job.inputs["prepare"])
+    check_arguments(options)
     tokenizer: Any = load_tokenizer(job.inputs["model"])
     set_seed(seed_for(job.seed, label))
     model = load_model(job.inputs["model"], backbone)
-    rows = prompt_rows(options, job, prepared, prompt, words, label)
     answers = {
         item: prompt.encode_answer(tokenizer, prompt.answer_text(item, title))
         for item, title in prepared.titles.items()
     }
     room = room_for(answers, options)
-    texts = [row["prompt"][0]["content"] for row in rows]
     limit = model.config.max_position_embeddings
-    check_lengths(prompt.encode_all(tokenizer, texts), limit, room)
+    fit = fitted_prompts(options, job, prepared, prompt, words, tokenizer, limit, room, label)
+    rows = prompt_rows(fit, prompt)
+    group = group_size(options, job.group(Algorithm), rows)
     rewards: Mapping[str, Reward] = job.groups["reward"]
-    kind = EnumeratingTrainer if job.group(Algorithm).rollout == "enumerate" else Trainer
+    kind = Trainer if options.vllm else KINDS[job.group(Algorithm).rollout]
     trainer = kind(
         model=model,
         reward_funcs=[
             judge(name, reward, prompt.shown(prepared.titles)) for name, reward in rewards.items()
         ],
-        args=grpo_arguments(options, job, rewards, room, label),
+        args=grpo_arguments(options, job, rewards, room, group, label),
         train_dataset=Rows.from_list(rows),
         processing_class=tokenizer,
         peft_config=lora_config(options.lora, backbone, tokenizer),
     )
-    trainer.answers = answers
+    equip(trainer, options, job.group(Algorithm), answers)
     if options.probe:
-        probe = Probe(options.probe, prepared, prompt, words, tokenizer, job.seed)
+        probe = Probe(options.probe, prepared, prompt, words, tokenizer, limit, job.seed)
         trainer.add_callback(ProbeCallback(probe, options.probe, job.scratch / "best", job.log))
     metrics = train(trainer, job, label)
     publish_adapter(trainer.model, options.probe, job)
-    return metrics
+    return {**metrics, **fit.counts}
 
 
 def grpo_arguments(
-    options: GrpoOptions, job: Job, rewards: Mapping[str, Reward], room: int, label: str
+    options: GrpoOptions,
+    job: Job,
+    rewards: Mapping[str, Reward],
+    room: int,
+    group: int,
+    label: str,
 ) -> GRPOConfig:
     return arguments(
         GRPOConfig,
         options,
         job,
         label,
-        rows=options.num_generations,
+        rows=group,
         beta=options.beta,
-        num_generations=options.num_generations,
+        num_generations=group,
+        steps_per_generation=1,  # a step is one batch, so its groups are whole
         max_completion_length=room,
         reward_weights=[reward.weight for reward in rewards.values()],
-        chat_template_kwargs=THINKING,
+        **({"use_vllm": True, "vllm_mode": "colocate"} if options.vllm else {}),
         disable_dropout=True,  # rollouts, policy and reference are one distribution at the start
         **job.group(Algorithm).trainer_args(),
     )
 
 
-def prompt_rows(
-    options: GrpoOptions, job: Job, prepared: Prepared, prompt: Prompt, words: Words, label: str
-) -> list[dict[str, Any]]:
-    """One row a training sample: the conversation, and what its reward must know of it."""
+def check_arguments(options: GrpoOptions) -> None:
+    """Refuse what would have no effect, or could only fail after minutes."""
+    if asked := [name for name in NOT_HERE if options.trainer_args.get(name)]:
+        raise Refusal(
+            f"grpo.trainer_args={options.trainer_args}: {', '.join(asked)} would have no effect: "
+            "the shared forward gives log-probabilities gradients, and nothing else",
+            allowed="the other fields of TRL's GRPOConfig",
+            do=f"leave {asked[0]} out of grpo.trainer_args",
+        )
+    if options.vllm and not (torch.cuda.is_available() and find_spec("vllm")):
+        lacking = "the package vllm" if torch.cuda.is_available() else "a CUDA device"
+        raise Refusal(
+            f"grpo.vllm=true: {lacking} is not here",
+            allowed="a machine with CUDA and pip install 'mllmrec[vllm]'",
+            do="type grpo.vllm=false: answers are then written by the model itself",
+        )
+
+
+def group_size(
+    options: GrpoOptions, algorithm: Algorithm, rows: Sequence[Mapping[str, Any]]
+) -> int:
+    """The completions of one prompt: as many as were asked for, or all candidates.
+
+    Raises:
+        Refusal: the prompts have unequal numbers of candidates, which no batch could hold.
+    """
+    if algorithm.rollout != "exact":
+        return options.num_generations
+    sizes = sorted({len(row["candidates"]) for row in rows})
+    if len(sizes) > 1:
+        raise Refusal(
+            f"algorithm=exact: prompts have from {sizes[0]} to {sizes[-1]} candidates",
+            allowed="as many candidates for every prompt",
+            do="type algorithm=grpo, or prepare.train_protocol with fewer negatives",
+        )
+    return sizes[0]
+
+
+def equip(
+    trainer: Any, options: GrpoOptions, algorithm: Algorithm, answers: Mapping[str, Sequence[int]]
+) -> None:
+    """Hand a trainer what TRL's constructor has no place for."""
+    trainer.answers, trainer.tokens_per_batch = answers, options.tokens_per_batch
+    trainer.constraint = algorithm.constrained
+    trainer.by_std = getattr(algorithm, "scale_rewards", None) == "group"
+    epochs = options.epochs or (options.max_steps or 0) * options.batch_size / len(
+        trainer.train_dataset
+    )
+    if isinstance(trainer, Enumerating) and trainer.beta and epochs > 1:
+        trainer.kept = ReferenceScores()
+
+
+def fitted_prompts(
+    options: GrpoOptions,
+    job: Job,
+    prepared: Prepared,
+    prompt: Prompt,
+    words: Words,
+    tokenizer: Any,
+    limit: int,
+    room: int,
+    label: str,
+) -> Fitted[Encoded]:
+    """The training samples and their prompts, a share of them with a rationale."""
     samples = prepared.samples("train")
     if len(samples) < options.batch_size:  # TRL would train no step at all, and say nothing
         raise Refusal(
             f"grpo.batch_size={options.batch_size}: there are {len(samples)} training samples",
             allowed="at least one whole step of prompts",
-            do=f"type grpo.batch_size={len(samples)} grpo.micro_batch_size=1, or add data",
+            do=f"type grpo.batch_size={len(samples)}, or add data",
         )
     hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
-    texts = render_all(samples, "train", prepared, prompt, words, hints)
-    columns = zip(samples["sample_id"], texts, samples["target"], samples["train"], strict=True)
+    return fitted(samples, "train", prepared, prompt, words, tokenizer, limit, room, hints)
+
+
+def prompt_rows(fit: Fitted[Encoded], prompt: Prompt) -> list[dict[str, Any]]:
+    """One row a training sample: the conversation, and what its reward must know of it."""
+    samples = fit.samples
+    columns = zip(samples["sample_id"], fit.made, samples["target"], samples["train"], strict=True)
     return [
         {
             "sample_id": id,
-            "prompt": prompt.messages(text),
+            "prompt": prompt.messages(made.text),
+            "prompt_ids": made.ids,
             "target": target,
             "candidates": candidates.to_list(),
         }
-        for id, text, target, candidates in columns
+        for id, made, target, candidates in columns
     ]
 
 

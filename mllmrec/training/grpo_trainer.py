@@ -1,18 +1,17 @@
-"""TRL's GRPOTrainer with the few methods overridden that recommendation needs otherwise."""
+"""TRL's GRPOTrainer, in which a prompt is computed once for all of its completions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
-from mllmrec.scoring.packed import answer_logps
-from mllmrec.scoring.shared import completion_logps
-from mllmrec.training.session import seed_for, share_of
-
-TOKENS_PER_BATCH = 4096
+from mllmrec.scoring.book import Book, Pair, book_of, pairs_of, rows_of
+from mllmrec.scoring.packed import Scores, batches, token_logps
+from mllmrec.scoring.trie import Row, Tokens
+from mllmrec.training.session import seed_for
 
 
 class EpochSampler(RepeatSampler):
@@ -23,18 +22,42 @@ class EpochSampler(RepeatSampler):
     """
 
     def set_epoch(self, epoch: int) -> None:
-        self.generator.manual_seed(seed_for(self.seed or 0, "epoch", epoch))
+        if self.shuffle:
+            self.generator.manual_seed(seed_for(self.seed or 0, "epoch", epoch))
 
 
 class Trainer(GRPOTrainer):
-    """TRL's trainer with the sampler above, and log-probabilities that PEFT's item rows enter."""
+    """TRL's trainer and its rollouts, scored by shared prompts within a budget of tokens.
 
-    answers: dict[str, list[int]]  # the tokens of each item's answer, its end of turn included
+    An optimiser step is one batch to TRL, so groups stay whole and losses are of the whole step.
+    Where its tokens are over ``tokens_per_batch``, the loss is taken from values, and the
+    gradient of each log-probability brought to the weights part by part (``settle``): every kind
+    of loss comes out as from one large batch, in bounded memory.
+    """
+
+    answers: Mapping[str, Tokens]  # the tokens of each item's answer, its end of turn included
+    tokens_per_batch: int
+    book: Book | None = None  # what the rollouts know of their completions' scores
+    owed: tuple[list[Row], Book] | None = None  # rows whose gradient is still to be settled
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         sampler = super()._get_train_sampler(dataset)
         sampler.__class__ = EpochSampler
         return sampler
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        self.rows = inputs  # one a completion: what the methods below must know of each
+        self.book = None
+        return super()._generate_and_score_completions(inputs)
+
+    def _tokenize_prompts(self, prompts: Any) -> Any:
+        """The ids that the row brings: prompts are encoded in one place, and once."""
+        return [row["prompt_ids"] for row in self.rows], None, {}
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().training_step(*args, **kwargs)
+        self.settle()
+        return loss
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -48,75 +71,70 @@ class Trainer(GRPOTrainer):
     ) -> tuple[Any, Any, None]:
         """Log-probabilities and entropies of the completions' tokens; (rows, logits_to_keep).
 
-        TRL computes a prompt once for each completion, and its fused head reads the weight past
-        PEFT's trainable rows; here each prompt is computed once, by the whole model.
+        TRL asks for the policy's with gradients, for the old policy's and the reference's
+        without; the reference is the model with its adapter switched off.
         """
         if any(value is not None and value is not False for value in pictures.values()):
             raise NotImplementedError(f"rows with more than text: {sorted(pictures)}")
-        size = batch_size or len(input_ids)
-        parts = [
-            self.shared(model, ids, mask, logits_to_keep)
-            for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
-        ]
-        logps, entropies = (torch.cat(found) for found in zip(*parts, strict=True))
+        pairs = pairs_of(input_ids, attention_mask, logits_to_keep)
+        if is_bare(model):
+            book = self.reference(model, pairs)
+        elif torch.is_grad_enabled():
+            book = self.policy(model, pairs)
+        else:
+            book = self.book or self.scored(model, rows_of(pairs))
+        logps, entropies = book.look_up(pairs, logits_to_keep)
         return logps, entropies if compute_entropy else None, None
 
-    def shared(self, model: Any, ids: Any, mask: Any, count: int) -> tuple[Any, Any]:
-        """The same for one part, whose last ``count`` columns are completions."""
+    def reference(self, model: Any, pairs: Sequence[Pair]) -> Book:
+        return self.scored(model, rows_of(pairs))
+
+    def policy(self, model: Any, pairs: Sequence[Pair]) -> Book:
+        """The policy's scores, as part of a graph that leads to the weights or is yet to."""
+        known = self.book if self.num_iterations == 1 else None  # else the weights have moved
+        if known and known.scores.logps.requires_grad:
+            return known
+        rows = rows_of(pairs)
+        if sum(row.size for row in rows) <= self.tokens_per_batch:
+            return self.scored(model, rows)
+        if known is None:
+            with torch.no_grad():
+                known = self.scored(model, rows)
+        self.owed = rows, known.leaf(rows)
+        return self.owed[1]
+
+    def settle(self) -> None:
+        """Bring the gradient of the step's log-probabilities to the weights, part by part."""
+        if self.owed is None:
+            return
+        rows, book = self.owed
+        self.owed, gradient = None, book.scores.logps.grad
+        assert gradient is not None, "the step's loss has not gone backward"
+        for part in batches(rows, self.tokens_per_batch):
+            few = [rows[i] for i in part]
+            with self.accelerator.autocast():
+                made = token_logps(self.model, few, self.temperature)
+            places = torch.cat([book.places(row) for row in few])
+            made.logps.backward(gradient[places])
+
+    def scored(self, model: Any, rows: Sequence[Row]) -> Book:
+        """Every completion of the rows, in as many forwards as the budget of tokens asks for."""
+        parts = list(batches(rows, self.tokens_per_batch))
         with self.accelerator.autocast():
-            return completion_logps(
-                model,
-                ids[:, :-count],
-                mask[:, :-count],
-                ids[:, -count:],
-                mask[:, -count:],
-                self.temperature,
-            )
-
-
-class EnumeratingTrainer(Trainer):
-    """Draws each group from the exact distribution over its prompt's candidates."""
-
-    def _generate_and_score_completions(self, inputs: Any) -> Any:
-        self.rows = inputs  # one a rollout: what the method below must know of each
-        return super()._generate_and_score_completions(inputs)
-
-    def _generate_single_turn(
-        self, prompt_ids: Sequence[Sequence[int]], *_: Any, **__: Any
-    ) -> tuple[list[list[int]], None]:
-        """One answer a row, drawn by a number that depends on (seed, step, sample, place) alone."""
-        scores = self.candidate_scores(prompt_ids)
-        drawn = []
-        for place, row in enumerate(self.rows):
-            item = row["candidates"][self.draw(scores[row["sample_id"]], row["sample_id"], place)]
-            drawn.append(self.answers[item])
-        return drawn, None
-
-    def candidate_scores(self, prompt_ids: Sequence[Sequence[int]]) -> dict[str, list[float]]:
-        """log π of each candidate's answer, by sample; each prompt is read once."""
-        first = {row["sample_id"]: place for place, row in enumerate(self.rows)}
-        answers = [
-            [self.answers[item] for item in self.rows[place]["candidates"]]
-            for place in first.values()
-        ]
-        scores = answer_logps(
-            self.accelerator.unwrap_model(self.model),
-            [prompt_ids[place] for place in first.values()],
-            answers,
-            self._tokenizer.pad_token_id,
-            TOKENS_PER_BATCH,
+            found = [
+                token_logps(model, [rows[i] for i in part], self.temperature, entropy=True)
+                for part in parts
+            ]
+        return book_of(
+            [rows[i] for part in parts for i in part],
+            Scores(
+                logps=torch.cat([scores.logps for scores in found]),
+                entropies=torch.cat([s.entropies for s in found if s.entropies is not None]),
+            ),
         )
-        return dict(zip(first, scores, strict=True))
 
-    def draw(self, scores: Sequence[float], sample_id: str, place: int) -> int:
-        """An index with probability ∝ exp(score)."""
-        mass = np.exp(np.asarray(scores) - max(scores)).cumsum()
-        place += self.accelerator.process_index * len(self.rows)
-        number = share_of(
-            self.args.seed,
-            "rollout",
-            self.state.global_step,
-            sample_id,
-            place % self.num_generations,
-        )
-        return int(np.searchsorted(mass, number * mass[-1], side="right"))
+
+def is_bare(model: Any) -> bool:
+    """Whether the adapter of a model is switched off."""
+    layer = next((part for part in model.modules() if isinstance(part, BaseTunerLayer)), None)
+    return layer is not None and layer.disable_adapters

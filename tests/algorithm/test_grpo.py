@@ -19,18 +19,37 @@ def test_dr_grpo_divides_by_a_constant_alone():
 def test_trl_takes_every_argument(tmp_path):
     from trl import GRPOConfig
 
-    for name in ("grpo", "dr_grpo"):
+    for name in ("grpo", "dr_grpo", "exact"):
         args = config(f"algorithm={name}").algorithm.trainer_args()
         made = GRPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, **args)
         assert {key: getattr(made, key) for key in args} == args
 
 
-def test_a_nucleus_needs_written_answers():
-    with pytest.raises(Refusal, match="need rollout=sample"):
-        config("algorithm.top_p=0.9")
-    assert config("algorithm.top_p=0.9", "algorithm.rollout=sample").algorithm.top_p == 0.9
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["algorithm.top_p=0.9"], "needs rollout=sample"),
+        (["algorithm.rollout=beam", "algorithm.temperature=0.9"], "needs rollout=enumerate"),
+        (["algorithm.rollout=sample", "algorithm.constraint=sequence"], "needs rollout=enumerate"),
+        (["algorithm.rollout=exact"], "algorithm=exact"),
+        (["algorithm.rollout=some"], "algorithm.rollout='some'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(words, said):
+    with pytest.raises(Refusal, match=said):
+        config(*words)
 
 
-def test_a_temperature_needs_written_answers():
-    with pytest.raises(Refusal, match="need rollout=sample"):
-        config("algorithm.temperature=0.9")
+@pytest.mark.parametrize(
+    ("words", "held"),
+    [
+        ([], "token"),
+        (["algorithm.constraint=sequence", "algorithm.temperature=0.9"], "sequence"),
+        (["algorithm.rollout=sample", "algorithm.top_p=0.9"], None),
+        (["algorithm.rollout=sample", "algorithm.constraint=token"], "token"),
+        (["algorithm.rollout=beam"], "token"),
+        (["algorithm=exact"], "token"),
+    ],
+)
+def test_what_holds_answers_to_the_candidates(words, held):
+    assert config(*words).algorithm.constrained == held
