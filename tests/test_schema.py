@@ -35,7 +35,6 @@ def wrong(*words):
         (["evaluate.k=[0]"], "evaluate.k.0=0: input should be greater than or equal to 1"),
         (["prepare.protocols=[best9]"], "prepare.protocols.0='best9': string should match"),
         (["dataset.longest=5"], "dataset: must hold: dataset.shortest <= dataset.longest"),
-        (["grpo.batch_size=100"], "grpo: batch_size must be a multiple of"),
         (["sft.max_steps=null"], "sft: exactly one of epochs and max_steps must be set"),
         (["sft.epochs=1"], "sft: exactly one of epochs and max_steps must be set"),
     ],

@@ -1,4 +1,4 @@
-"""Batches of rows of like length, in an order that depends on the seed and the epoch alone."""
+"""Batches of rows of like length, in an order of the seed and the epoch; parts that fit memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -36,3 +36,17 @@ class LengthSampler(Sampler[int]):
         batches = order[:whole].reshape(-1, self.batch_size)
         yield from draw.permutation(batches, axis=0).ravel().tolist()
         yield from order[whole:].tolist()  # the one batch that is not full comes last
+
+
+def parts(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices of rows of like length, shortest first, in parts of one row at least.
+
+    A part of several rows, each padded to the part's longest, has at most ``budget`` tokens.
+    """
+    found: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        if found and (len(found[-1]) + 1) * lengths[row] <= budget:
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return found

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 
@@ -47,18 +46,3 @@ def labelled(
         id if start <= first < last <= end else -100
         for id, (first, last) in zip(ids, spans, strict=True)
     ]
-
-
-def check_lengths(rows: Sequence[Sequence[int]], limit: int, room: int = 0) -> None:
-    """Refuse rows that the model could only take cut.
-
-    Raises:
-        Refusal: a row and the ``room`` for its answer are longer than ``limit`` tokens.
-    """
-    longest = max(map(len, rows), default=0) + room
-    if longest > limit:
-        raise Refusal(
-            f"a prompt with its answer is {longest} tokens long, the model takes {limit}",
-            allowed="prompts within the model's limit: nothing is ever cut in silence",
-            do="type a smaller prepare.history_length, prompt.title_words or protocol",
-        )

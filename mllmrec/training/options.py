@@ -14,9 +14,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Optimisation(Model):
     """One run of an optimiser: AdamW, under TRL's and transformers' own names.
 
-    ``batch_size`` is in sequences an optimiser step, of which ``micro_batch_size`` are in memory
-    at once. Exactly one of ``epochs`` and ``max_steps`` is set. What has no field goes through
-    ``trainer_args``, which TRL validates.
+    ``batch_size`` is in sequences an optimiser step, of which ``tokens_per_batch`` tokens are in
+    memory at once. Exactly one of ``epochs`` and ``max_steps`` is set. What has no field goes
+    through ``trainer_args``, which TRL validates.
     """
 
     learning_rate: Positive
@@ -26,7 +26,7 @@ class Optimisation(Model):
     adam_beta2: Annotated[float, Field(gt=0, lt=1)]
     max_grad_norm: Positive
     batch_size: Count
-    micro_batch_size: Count
+    tokens_per_batch: Count
     epochs: Positive | None
     max_steps: Count | None
     gradient_checkpointing: bool
@@ -38,8 +38,6 @@ class Optimisation(Model):
     def check_length(self) -> Self:
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("exactly one of epochs and max_steps must be set, the other null")
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError("batch_size must be a multiple of micro_batch_size")
         if self.save_steps % self.logging_steps:
             # else a resumed run would average its first metrics over fewer steps
             raise ValueError("save_steps must be a multiple of logging_steps")
@@ -93,15 +91,17 @@ class PretrainOptions(Optimisation):
 
 
 class GrpoOptions(Optimisation):
-    """``batch_size`` and ``micro_batch_size`` are in prompts, each with its ``num_generations`` (G)
-    completions. ``beta``: weight of the KL term against the merged SFT model (β).
-    ``max_completion_length``: in tokens; null is the longest answer.
+    """``batch_size`` is in prompts, each with its ``num_generations`` (G) completions.
+
+    ``beta``: weight of the KL term against the merged SFT model (β). ``max_completion_length``:
+    in tokens; null is the longest answer. ``vllm``: sampled answers are written by vLLM.
     """
 
     cot_prob: Share
     beta: Annotated[float, Field(ge=0)]
     num_generations: Annotated[int, Field(ge=2)]
     max_completion_length: Count | None
+    vllm: bool
     lora: Lora
     probe: ProbeOptions | None
 

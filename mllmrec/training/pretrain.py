@@ -1,6 +1,6 @@
 """Build a tiny model and its tokenizer from the dataset's own text, and train all of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from trl import SFTConfig
 
 from mllmrec.backbone.loading import device, dtype_of
 from mllmrec.backbone.tiny import Tiny
+from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt, escape
 from mllmrec.records import Prepared
 from mllmrec.rendering import render_all
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
-from mllmrec.training.data import check_lengths
 from mllmrec.training.options import PretrainOptions
 from mllmrec.training.session import arguments, seed_for, share_of, train
 from mllmrec.training.sft import RowTrainer
@@ -64,6 +64,7 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
         ),
         train_dataset=Rows.from_list(rows),
         processing_class=tokenizer,
+        tokens_per_batch=options.tokens_per_batch,
     )
     metrics = train(trainer, job, "pretrain")
     save(model.to(dtype_of(backbone)), tokenizer, job.out)  # trained in float32
@@ -91,6 +92,18 @@ def text_rows(
                 texts.append(prompt.framed(tokenizer, [asked])[0] + answer + STOP)
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [{"input_ids": row, "labels": list(row)} for row in ids]
+
+
+def check_lengths(rows: Sequence[Sequence[int]], limit: int) -> None:
+    """Refuse rows that the model could only take cut."""
+    longest = max(map(len, rows), default=0)
+    if longest > limit:
+        raise Refusal(
+            f"pretrain: a row of text is {longest} tokens long, the model takes {limit}",
+            allowed="rows within backbone.max_length: nothing is ever cut in silence",
+            do=f"type backbone.max_length={longest}, or a smaller pretrain.items_per_row or "
+            "prompt.title_words",
+        )
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -12,7 +12,7 @@ from mllmrec import ranking
 from mllmrec.artifacts import write_json
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
-from mllmrec.rendering import render_all
+from mllmrec.rendering import fitted
 from mllmrec.schema import Words
 from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Metrics
@@ -35,14 +35,13 @@ class Probe:
         prompt: Prompt,
         words: Words,
         tokenizer: Any,
+        limit: int,
         seed: int,
     ) -> None:
         samples = prepared.samples("validation")
         order = sorted(range(len(samples)), key=lambda row: seed_for(seed, "probe", row))
         samples = samples[sorted(order[: options.samples])]
-        texts = render_all(samples, options.protocol, prepared, prompt, words)
         candidates = samples[options.protocol].to_list()
-        self.prompts = prompt.encode_all(tokenizer, texts)
         self.answers = [
             [
                 prompt.encode_answer(tokenizer, prompt.answer_text(item, prepared.titles[item]))
@@ -50,13 +49,16 @@ class Probe:
             ]
             for row in candidates
         ]
+        room = max(len(answer) for row in self.answers for answer in row)
+        fit = fitted(samples, options.protocol, prepared, prompt, words, tokenizer, limit, room)
+        self.prompts = [one.ids for one in fit.made]
         targets = samples["target"].to_list()
         self.targets = [row.index(target) for row, target in zip(candidates, targets, strict=True)]
-        self.seed, self.pad = seed, tokenizer.pad_token_id
+        self.seed = seed
 
     def measure(self, model: Any) -> Metrics:
         """HR@1, NDCG@5 and MRR on the probe."""
-        scores = answer_logps(model, self.prompts, self.answers, self.pad, TOKENS_PER_BATCH)
+        scores = answer_logps(model, self.prompts, self.answers, TOKENS_PER_BATCH)
         ranks = ranking.ranks(ranking.table(scores), self.targets, seed=self.seed)
         return {
             "probe/hr@1": float(ranking.hit_rate(ranks, 1).mean()),

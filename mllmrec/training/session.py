@@ -53,8 +53,8 @@ def arguments(
         "weight_decay": options.weight_decay,
         "adam_beta2": options.adam_beta2,
         "max_grad_norm": options.max_grad_norm,
-        "per_device_train_batch_size": options.micro_batch_size * rows,
-        "gradient_accumulation_steps": options.batch_size // options.micro_batch_size,
+        "per_device_train_batch_size": options.batch_size * rows,
+        "gradient_accumulation_steps": 1,  # a trainer takes its step in parts by itself
         "num_train_epochs": options.epochs or 1,
         "max_steps": options.max_steps or -1,
         "gradient_checkpointing": options.gradient_checkpointing,

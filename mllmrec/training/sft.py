@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import polars as pl
 import torch
 import torch.nn.functional as F
 from datasets import Dataset as Rows
@@ -13,12 +14,12 @@ from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import load_model, load_tokenizer
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
-from mllmrec.rendering import render_all
+from mllmrec.rendering import Fitted, render_all, shortened
 from mllmrec.schema import Words
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
-from mllmrec.training.batching import LengthSampler
-from mllmrec.training.data import answered_rows, check_lengths
+from mllmrec.training.batching import LengthSampler, parts
+from mllmrec.training.data import answered_rows
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read
@@ -28,13 +29,37 @@ from mllmrec.training.session import arguments, publish_adapter, seed_for, share
 class RowTrainer(SFTTrainer):
     """TRL's trainer with batches of like length, and the head on labelled positions alone.
 
-    TRL's own fused head works on every position where there is no Triton (a prompt of 150 tokens
-    for an answer of 2), and reads the head's weight past PEFT's trainable rows.
+    A batch is an optimiser step; ``tokens_per_batch`` of it are in memory at once. TRL's own fused
+    head works on every position where there is no Triton (a prompt of 150 tokens for an answer of
+    2), and reads the head's weight past PEFT's trainable rows.
     """
+
+    def __init__(self, *, tokens_per_batch: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tokens_per_batch = tokens_per_batch
 
     def _get_train_sampler(self, dataset: Any = None) -> LengthSampler:
         lengths = [len(row) for row in self.train_dataset["input_ids"]]
         return LengthSampler(lengths, self._train_batch_size, self.args.seed)
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Forward and backward of the batch, part by part; gradients add up to the batch's.
+
+        Each part is cropped to its longest row, whose padding is on the right, and its loss is
+        over the number of labels in the whole batch. Returns the batch's loss.
+        """
+        count = num_items_in_batch
+        if count is None:
+            count = (inputs["labels"][:, 1:] != -100).sum()
+        lengths = inputs["attention_mask"].sum(1).tolist()
+        losses = []
+        for rows in parts(lengths, self.tokens_per_batch):
+            longest = max(lengths[row] for row in rows)
+            part = {name: column[rows, :longest] for name, column in inputs.items()}
+            losses.append(super().training_step(model, part, count))
+        return torch.stack(losses).sum()
 
     def compute_loss(
         self,
@@ -69,8 +94,8 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
     tokenizer: Any = load_tokenizer(base)
     set_seed(seed_for(job.seed, label))
     model = load_model(base, backbone)
-    rows = training_rows(options, job, prepared, prompt, words, tokenizer, label)
-    check_lengths([row["input_ids"] for row in rows], model.config.max_position_embeddings)
+    limit = model.config.max_position_embeddings
+    fit = training_rows(options, job, prepared, prompt, words, tokenizer, limit, label)
     trainer = RowTrainer(
         model=get_peft_model(model, lora_config(options.lora, backbone, tokenizer)),
         args=arguments(
@@ -78,19 +103,20 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
             options,
             job,
             label,
-            max_length=None,  # nothing is cut: lengths were checked
+            max_length=None,  # nothing is cut: the rows fit
             dataset_kwargs={"skip_prepare_dataset": True},
             remove_unused_columns=False,
         ),
-        train_dataset=Rows.from_list(rows),
+        train_dataset=Rows.from_list(fit.made),
         processing_class=tokenizer,
+        tokens_per_batch=options.tokens_per_batch,
     )
     if options.probe:
-        probe = Probe(options.probe, prepared, prompt, words, tokenizer, job.seed)
+        probe = Probe(options.probe, prepared, prompt, words, tokenizer, limit, job.seed)
         trainer.add_callback(ProbeCallback(probe, options.probe, job.scratch / "best", job.log))
     metrics = train(trainer, job, label)
     publish_adapter(trainer.model, options.probe, job)
-    return metrics
+    return {**metrics, **fit.counts}
 
 
 def training_rows(
@@ -100,17 +126,22 @@ def training_rows(
     prompt: Prompt,
     words: Words,
     tokenizer: Any,
+    limit: int,
     label: str,
-) -> list[dict[str, list[int]]]:
+) -> Fitted[dict[str, list[int]]]:
     """Candidate prompts with their answers; a share of them also learns its history's lines."""
     samples = prepared.samples("train")
     hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
-    texts = render_all(samples, "train", prepared, prompt, words, hints)
     spoken = words.model_dump()
-    learnt = [
-        prompt.listed_history(history.to_list(), prepared.titles, spoken)
-        if share_of(job.seed, "history", id) < options.history_loss
-        else None
-        for id, history in zip(samples["sample_id"], samples["history"], strict=True)
-    ]
-    return answered_rows(texts, samples["target"].to_list(), prepared, prompt, tokenizer, learnt)
+
+    def make(some: pl.DataFrame) -> list[dict[str, list[int]]]:
+        texts = render_all(some, "train", prepared, prompt, words, hints)
+        learnt = [
+            prompt.listed_history(history.to_list(), prepared.titles, spoken)
+            if share_of(job.seed, "history", id) < options.history_loss
+            else None
+            for id, history in zip(some["sample_id"], some["history"], strict=True)
+        ]
+        return answered_rows(texts, some["target"].to_list(), prepared, prompt, tokenizer, learnt)
+
+    return shortened(samples, make, prompt, limit, size=lambda row: len(row["input_ids"]))

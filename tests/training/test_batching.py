@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from mllmrec.training.batching import LengthSampler
+from mllmrec.training.batching import LengthSampler, parts
 
 LENGTHS = np.random.default_rng(0).integers(10, 100, 1003).tolist()
 
@@ -33,3 +34,20 @@ def test_the_order_is_the_epochs_own():
 def test_batches_are_not_in_order_of_length():
     means = np.array([LENGTHS[i] for i in order(0)[:992]]).reshape(-1, 16).mean(1)
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("budget", [1, 99, 500, 2000, 10**6])
+def test_parts_are_within_the_budget_unless_one_row_alone_is_above_it(budget):
+    lengths = LENGTHS[:50]
+    found = parts(lengths, budget)
+    assert sorted(row for part in found for row in part) == list(range(50))
+    for part in found:
+        assert len(part) == 1 or len(part) * max(lengths[row] for row in part) <= budget
+    in_order = [lengths[row] for part in found for row in part]
+    assert in_order == sorted(lengths)  # like lengths together
+    assert len(found) == {1: 50, 10**6: 1}.get(budget, len(found))
+
+
+def test_rows_of_one_part_keep_the_order_of_a_sorted_batch():
+    assert parts([5, 5, 6, 9], 36) == [[0, 1, 2, 3]]
+    assert parts([9, 5, 6, 5], 15) == [[1, 3], [2], [0]]  # 3 × 6 are above it

@@ -2,7 +2,8 @@ import pytest
 
 from mllmrec.errors import Refusal
 from mllmrec.rendering import render_all
-from mllmrec.training.data import answered_rows, check_lengths
+from mllmrec.training.data import answered_rows
+from mllmrec.training.pretrain import check_lengths
 
 
 def rows_of(prepared, config, tokenizer, learn):
@@ -40,10 +41,10 @@ def test_the_history_is_learnt_too_where_asked(prepared, config, tokenizer):
     assert kept.endswith("[ITEM_03]<|im_end|>")
 
 
-def test_a_prompt_over_the_limit_is_refused_not_cut():
-    check_lengths([[1] * 10], 12, room=2)
-    with pytest.raises(Refusal, match=r"13 tokens long, the model takes 12"):
-        check_lengths([[1] * 11], 12, room=2)
+def test_a_row_of_pretraining_over_the_limit_is_refused_not_cut():
+    check_lengths([[1] * 12], 12)
+    with pytest.raises(Refusal, match=r"13 tokens long, the model takes 12 .*max_length=13,"):
+        check_lengths([[1] * 13], 12)
 
 
 def test_an_unknown_protocol_is_refused(prepared, config):

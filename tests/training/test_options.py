@@ -7,7 +7,7 @@ from pydantic import ValidationError
     [
         ({"epochs": 1.0}, "exactly one of epochs and max_steps"),
         ({"max_steps": None}, "exactly one of epochs and max_steps"),
-        ({"micro_batch_size": 3}, "batch_size must be a multiple of micro_batch_size"),
+        ({"tokens_per_batch": 0}, "greater than or equal to 1"),
         ({"save_steps": 15}, "save_steps must be a multiple of logging_steps"),
         ({"learning_rate": 0}, "greater than 0"),
     ],
@@ -21,7 +21,7 @@ def test_relations_are_refused_by_name(config, changed, said):
 def test_the_control_takes_grpos_steps_whatever_sets_them():
     from tests.launching import config as made
 
-    for words in ((), ("grpo.batch_size=4", "grpo.micro_batch_size=1", "grpo.epochs=3")):
+    for words in ((), ("grpo.batch_size=4", "grpo.epochs=3")):
         if words:
             words = (*words, "grpo.max_steps=null")
         stages = made(*words).stages
