@@ -26,12 +26,13 @@ def parse(text: str) -> Answer | None:
     first line that is not blank; later lines are ignored. Anything before the bracket on that
     line, and an id that ``prompt.escape`` would have written otherwise, make it malformed.
     """
-    line = text.rpartition("</think>")[2].strip().partition("\n")[0]
-    match = _ANSWER.fullmatch(line.rstrip())
-    item_id = unescape(match[1]) if match else None
-    if match is None or item_id is None:
-        return None
-    return Answer(item_id, shown_title(match[2]) or None)
+    return next(iter(parse_list(text)), None)
+
+
+def parse_list(text: str) -> list[Answer | None]:
+    """Read a list of answers, one a line, each as ``parse`` does; blank lines are none."""
+    lines = text.rpartition("</think>")[2].split("\n")
+    return [_read(line.strip()) for line in lines if line.strip()]
 
 
 def judge(
@@ -46,6 +47,14 @@ def judge(
     if answer is None or not _agrees(answer, titles or {}):
         return "malformed"
     return "candidate" if answer.item_id in candidates else "outside"
+
+
+def _read(line: str) -> Answer | None:
+    match = _ANSWER.fullmatch(line)
+    item_id = unescape(match[1]) if match else None
+    if match is None or item_id is None:
+        return None
+    return Answer(item_id, shown_title(match[2]) or None)
 
 
 def _agrees(answer: Answer, titles: Mapping[str, str]) -> bool:

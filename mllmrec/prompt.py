@@ -9,19 +9,19 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from string import Formatter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from pydantic import Field, field_validator
 
 from mllmrec.errors import Refusal
-from mllmrec.schema import Model
+from mllmrec.schema import Model, NoEffect
 
 Section = Literal["task", "history", "candidates", "hint", "instruction"]
 SECTIONS: tuple[Section, ...] = ("task", "history", "candidates", "hint", "instruction")
 FORMS = {"id": "[ITEM_id]", "id_title": "[ITEM_id] title"}
 FIELDS = {"noun", "nouns", "verb"}  # given by the dataset: movie, movies, watched
-EXTRA_FIELDS = {"instruction": {"form"}, "hint": {"rationale"}}
+EXTRA_FIELDS = {"instruction": {"form"}, "hint": {"rationale"}, "listing": {"form", "k"}}
 _UNSAFE = re.compile(r"[%\[\]<>\s\x00-\x1f\x7f]")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 _TAG = re.compile(r"<(?=[|/A-Za-z])")
@@ -67,6 +67,8 @@ class Prompt(Model):
 
     ``instruction`` may also say ``{form}``, the form of the answer, and ``hint`` must say
     ``{rationale}``. An empty text leaves its line out; a section with nothing to say is dropped.
+    ``listing`` asks for ``{k}`` items, in an evaluation that has lists written, and nowhere else.
+    ``too_long`` says what becomes of a prompt over the model's limit (``rendering.shortened``).
     """
 
     task: str
@@ -78,8 +80,12 @@ class Prompt(Model):
     numbered: bool
     answer: Literal["id", "id_title"]
     title_words: int | None = Field(ge=1)
+    listing: Annotated[str, NoEffect()]  # but for a rank that has lists written, which adds it
+    too_long: Literal["error", "drop_oldest"]
 
-    @field_validator("task", "history_header", "candidates_header", "hint", "instruction")
+    @field_validator(
+        "task", "history_header", "candidates_header", "hint", "instruction", "listing"
+    )
     @classmethod
     def _known_fields(cls, text: str, info: Any) -> str:
         allowed = FIELDS | EXTRA_FIELDS.get(info.field_name, set())
@@ -139,6 +145,11 @@ class Prompt(Model):
             "instruction": self.instruction.format(**words, form=FORMS[self.answer]),
         }
         return "\n\n".join(texts[section] for section in self.order if texts[section])
+
+    def asking(self, text: str, count: int, words: Mapping[str, str]) -> str:
+        """A user's message, and below it the line that asks for a list of so many items."""
+        line = self.listing.format(**words, form=FORMS[self.answer], k=count)
+        return f"{text}\n\n{line}" if line else text
 
     def listed_history(
         self, history: Sequence[str], titles: Mapping[str, str], words: Mapping[str, str]

@@ -18,6 +18,7 @@ Ints = NDArray[np.int64]
 Verdict = Literal["above", "below", "not distinguishable"]
 DRAWS = 2000  # of the bootstrap: p-values down to 0.001
 LEVEL = 0.95  # of the intervals
+MISSED = 0  # the rank of a target that a list does not name: no metric counts it
 _BLOCK = 4_000_000  # resampled indices held at once: 32 MB
 
 
@@ -55,8 +56,8 @@ def ranks(scores: Any, target: Any, seed: int) -> Ints:
 
 
 def hit_rate(ranks: Ints, k: int) -> Floats:
-    """HR@K of each sample with one relevant item: 1 if rank ≤ K, else 0."""
-    return (np.asarray(ranks) <= k).astype(np.float64)
+    """HR@K of each sample with one relevant item: 1 if rank ≤ K, else 0, as where it is MISSED."""
+    return (_places(ranks) <= k).astype(np.float64)
 
 
 def ndcg(ranks: Ints, k: int) -> Floats:
@@ -64,13 +65,13 @@ def ndcg(ranks: Ints, k: int) -> Floats:
 
     The ideal DCG is 1/log₂(2) = 1 (Järvelin and Kekäläinen, 2002).
     """
-    ranks = np.asarray(ranks)
-    return np.where(ranks <= k, 1 / np.log2(ranks + 1.0), 0.0)
+    places = _places(ranks)
+    return np.where(places <= k, 1 / np.log2(places + 1), 0.0)
 
 
 def mrr(ranks: Ints) -> Floats:
-    """Reciprocal rank of each sample, 1/rank, without a cut-off."""
-    return 1 / np.asarray(ranks, dtype=np.float64)
+    """Reciprocal rank of each sample, 1/rank, without a cut-off; 0 where it is MISSED."""
+    return 1 / _places(ranks)
 
 
 def metrics(ranks: Ints, ks: Sequence[int]) -> dict[str, Floats]:
@@ -161,6 +162,12 @@ def verdict(difference: Difference) -> Verdict:
     if difference.low > 0:
         return "above"
     return "below" if difference.high < 0 else "not distinguishable"
+
+
+def _places(ranks: Any) -> Floats:
+    """Ranks, where the place of what was missed is beyond every other."""
+    ranks = np.asarray(ranks, dtype=np.float64)
+    return np.where(ranks == MISSED, np.inf, ranks)
 
 
 def _checked(scores: Any) -> Floats:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mllmrec.answer import Answer, judge, parse
+from mllmrec.answer import Answer, judge, parse, parse_list
 from mllmrec.prompt import Prompt, escape, shown_title, unescape
 
 NASTY = ["]", "a b", "1\n2", "%", "%41", "</think>", "[ITEM_1]", "<|im_end|>", "é", "e\u0301", "\0"]
@@ -27,6 +27,8 @@ def prompt(answer, title_words=None):
         numbered=False,
         answer=answer,
         title_words=title_words,
+        listing="",
+        too_long="error",
     )
 
 
@@ -92,6 +94,40 @@ def test_two_ids_never_read_the_same(one, other):
 )
 def test_the_first_line_after_thinking_is_the_answer(text, answer):
     assert parse(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("", []),
+        ("\n \n", []),
+        ("[ITEM_7]", [Answer("7", None)]),
+        ("[ITEM_7] Seven\n\n  [ITEM_8]\r\n", [Answer("7", "Seven"), Answer("8", None)]),
+        ("[ITEM_1]</think>\n\n[ITEM_7]\n[ITEM_7]", [Answer("7", None)] * 2),
+        ("Here you are:\n1. [ITEM_7]\n[ITEM_8] [ITEM_9]", [None, None, Answer("8", "[ITEM_9]")]),
+        ("[ITEM_7], [ITEM_8]", [None]),
+        ("[ITEM_7]\n...", [Answer("7", None), None]),
+    ],
+)
+def test_a_list_has_an_answer_a_line(text, answers):
+    assert parse_list(text) == answers
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from([*NASTY, "[ITEM_7] A", "\n"])).map("".join)))
+def test_a_list_begins_with_the_answer(text):
+    """Any text is read; what one question would have heard is the first of what a list says."""
+    answers = parse_list(text)
+    assert parse(text) == (answers[0] if answers else None)
+    assert len(answers) <= text.count("\n") + 1
+
+
+@given(st.lists(st.tuples(ids, titles), max_size=5))
+def test_a_list_that_is_written_comes_back(items):
+    mouth = prompt("id_title", 3)
+    text = "\n".join(mouth.answer_text(*item) for item in items)
+    assert parse_list(text) == [
+        Answer(item, shown_title(title, 3) or None) for item, title in items
+    ]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ KNOBS = {
     "numbered": False,
     "answer": "id",
     "title_words": None,
+    "listing": "",
+    "too_long": "error",
 }
 
 
@@ -209,3 +211,20 @@ def test_the_reference_prompt_is_the_published_one():
             "No additional caption, summary, comments, or explanation.",
         ]
     )
+
+
+def test_a_list_is_asked_for_by_one_more_line():
+    mouth = prompt(listing="Name {k} {nouns} that were not {verb}, as {form}.")
+    asked = mouth.asking(render(mouth), 5, WORDS)
+    assert asked == f"{render(mouth)}\n\nName 5 films that were not watched, as [ITEM_id]."
+    assert prompt().asking("text", 5, WORDS) == "text"
+    for name in ("plain", "reference"):
+        line = published(name).asking("text", 7, WORDS).removeprefix("text\n\n")
+        assert " 7 " in line and "{" not in line
+    with pytest.raises(ValueError, match="unknown field"):
+        prompt(listing="{n} items")
+
+
+def test_the_line_that_asks_for_a_list_is_no_knob_of_a_prompt():
+    """It says nothing where no list is asked for; who asks for one adds it."""
+    assert prompt(listing="Name {k}.").knobs() == prompt().knobs()

@@ -7,6 +7,7 @@ import pytest
 
 from mllmrec.errors import Refusal
 from mllmrec.ranking import (
+    MISSED,
     Difference,
     admissible,
     admissible_k,
@@ -38,6 +39,15 @@ def test_metrics_at_five(rank, hr, gain, reciprocal):
     assert hit_rate(at, 5)[0] == hr
     assert ndcg(at, 5)[0] == pytest.approx(gain)
     assert mrr(at)[0] == pytest.approx(reciprocal)
+
+
+def test_what_is_missed_counts_nothing():
+    """Ranks 2 and 4, and a target that a list does not name."""
+    found = np.array([2, MISSED, 4])
+    assert hit_rate(found, 3).tolist() == [1, 0, 0]
+    assert hit_rate(found, 10**6).tolist() == [1, 0, 1]
+    assert ndcg(found, 3).tolist() == pytest.approx([1 / math.log2(3), 0, 0])
+    assert mrr(found).tolist() == [0.5, 0, 0.25]
 
 
 def test_ndcg_just_inside_the_cut():

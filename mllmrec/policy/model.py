@@ -13,12 +13,12 @@ from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import dtype_of, load_model, load_tokenizer
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
-from mllmrec.rendering import render_all
+from mllmrec.rendering import fitted, render_all, shortened
 from mllmrec.schema import Words
+from mllmrec.scoring.decode import greedy
 from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Job
 from mllmrec.training.adapter import load_adapter
-from mllmrec.training.data import check_lengths
 
 log = logging.getLogger(__name__)
 
@@ -32,44 +32,101 @@ class ModelPolicy:
         base = job.inputs.get("model") or self.backbone.fetch()
         self.tokenizer: Any = load_tokenizer(base)
         self.model = load(base, job.inputs.get("adapter"), self.backbone)
+        self.limit = self.model.config.max_position_embeddings
 
     def by_prompt(self, prepared: Prepared, samples: pl.DataFrame, protocol: str) -> Any:
         """Scores of the answers to the candidate prompt: log p(answer | prompt), in nats."""
-        texts = render_all(samples, protocol, prepared, self.prompt, self.words)
         encode, titles = self.prompt.encode_answer, prepared.titles
         answer = {
             item: encode(self.tokenizer, self.prompt.answer_text(item, titles[item]))
             for item in set(samples[protocol].explode())
         }
-        prompts = self.prompt.encode_all(self.tokenizer, texts)
-        return self.score(prompts, samples[protocol], answer, protocol)
+        room = max(map(len, answer.values()))
+        fit = fitted(
+            samples,
+            protocol,
+            prepared,
+            self.prompt,
+            self.words,
+            self.tokenizer,
+            self.limit,
+            room,
+        )
+        return self.score([one.ids for one in fit.made], samples[protocol], answer, protocol)
 
     def by_text(self, prepared: Prepared, samples: pl.DataFrame, protocol: str) -> Any:
         """Scores of the candidates as the next line of the history, as it was pre-trained."""
         titles = prepared.titles
-        histories = [self.prompt.history_text(h, titles) for h in samples["history"]]
-        prompts = self.tokenizer(histories, add_special_tokens=False)["input_ids"]
         items = sorted(set(samples[protocol].explode()))
         lines = [self.prompt.history_text([item], titles) for item in items]
         ids = self.tokenizer(lines, add_special_tokens=False)["input_ids"]
-        return self.score(prompts, samples[protocol], dict(zip(items, ids, strict=True)), protocol)
+        answer = dict(zip(items, ids, strict=True))
+
+        def make(some: pl.DataFrame) -> list[list[int]]:
+            histories = [self.prompt.history_text(h, titles) for h in some["history"]]
+            return list(self.tokenizer(histories, add_special_tokens=False)["input_ids"])
+
+        room = max(map(len, ids))
+        fit = shortened(samples, make, self.prompt, self.limit, room, size=len)
+        return self.score(fit.made, samples[protocol], answer, protocol)
+
+    def lists(
+        self, prepared: Prepared, samples: pl.DataFrame, protocol: str, items: int, room: int
+    ) -> list[str]:
+        """The texts of up to ``room`` tokens that the model writes, asked for so many items.
+
+        Each token is the most probable one.
+        """
+        spoken = self.words.model_dump()
+
+        def make(some: pl.DataFrame) -> list[list[int]]:
+            texts = render_all(some, protocol, prepared, self.prompt, self.words)
+            asked = [self.prompt.asking(text, items, spoken) for text in texts]
+            return self.prompt.encode_all(self.tokenizer, asked)
+
+        fit = shortened(samples, make, self.prompt, self.limit, room, size=len)
+        with progress(len(samples), protocol) as bar:
+            written = greedy(
+                self.model,
+                fit.made,
+                ends=ends_of(self.model, self.tokenizer),
+                pad_id=self.tokenizer.pad_token_id,
+                room=room,
+                tokens_per_batch=self.tokens_per_batch,
+                progress=bar.update,
+            )
+        return list(
+            self.tokenizer.batch_decode(
+                [one.tokens for one in written],
+                skip_special_tokens=True,
+                clean_up_tokenization_spaces=False,
+            )
+        )
 
     def score(
         self, prompts: list[list[int]], candidates: Any, answer: dict[str, list[int]], name: str
     ) -> list[list[float]]:
-        longest = max(map(len, answer.values()))
-        check_lengths(prompts, self.model.config.max_position_embeddings, longest)
         answers = [[answer[item] for item in row] for row in candidates]
-        quiet = not sys.stderr.isatty()
-        with tqdm(total=len(prompts), desc=name, unit="prompt", disable=quiet) as bar:
+        with progress(len(prompts), name) as bar:
             return answer_logps(
                 self.model,
                 prompts,
                 answers,
-                self.tokenizer.pad_token_id,
                 self.tokens_per_batch,
                 progress=bar.update,
             )
+
+
+def progress(total: int, name: str) -> Any:
+    """A bar on a terminal, nothing elsewhere."""
+    return tqdm(total=total, desc=name, unit="prompt", disable=not sys.stderr.isatty())
+
+
+def ends_of(model: Any, tokenizer: Any) -> set[int]:
+    """The tokens that end a text: that of the turn, and those that the model's authors name."""
+    told = model.generation_config.eos_token_id
+    more = told if isinstance(told, list) else [] if told is None else [told]
+    return {tokenizer.eos_token_id, *more}
 
 
 def load(base: Path, adapter: Path | None, backbone: Backbone) -> Any:

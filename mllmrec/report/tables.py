@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from mllmrec.plan import Step
 
 
+LISTS = (
+    "Lists that models wrote: INVALID, REPEATED and OUTSIDE are shares of their lines (malformed, "
+    "an item named before, no candidate), EMPTY of the samples (no well-formed line)."
+)
 SIGNS = {"above": "above", "below": "BELOW", "not distinguishable": "not distinguishable from"}
 
 
@@ -21,8 +25,11 @@ def console() -> Console:
 
 
 def print_results(results: Mapping[str, Any]) -> None:
-    """A table a protocol: policies by metrics, means with half the width of the 95 % interval."""
-    out = console()
+    """A table a protocol: policies by metrics, means with half the width of the 95 % interval.
+
+    Of policies that wrote lists it also tells what was wrong with these.
+    """
+    out, asked = console(), results.get("asked")
     for protocol, found in results["protocols"].items():
         first = next(iter(found["policies"].values()))
         names = sorted((name for name in first if name != "ndcg@1"), key=place)  # it is HR@1
@@ -31,13 +38,21 @@ def print_results(results: Mapping[str, Any]) -> None:
             "(± half of the 95 % interval)"
         )
         table = Table("policy", title=title, box=box.SIMPLE_HEAD, title_justify="left")
-        for name in names:
+        lists = found.get("lists", {})
+        rates = list(next(iter(lists.values()), {}))
+        for name in [*names, *rates]:
             table.add_column(name.upper(), justify="right")
         for policy, metrics in found["policies"].items():
-            table.add_row(policy, *(cell(metrics[name]) for name in names))
+            shares = (f"{lists[policy][name]:.3f}" if policy in lists else "" for name in rates)
+            table.add_row(policy, *(cell(metrics[name]) for name in names), *shares)
         out.print(table)
         if left := results["left_out"].get(protocol):
-            out.print(f"{protocol}: K = {left} left out, K must be below the number of candidates")
+            most = f", and at most the {asked} that are asked for" if asked else ""
+            out.print(
+                f"{protocol}: K = {left} left out, K must be below the number of candidates{most}"
+            )
+    if asked:
+        out.print(LISTS)
     for line in results["differences"]:
         out.print(sentence(line))
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -15,9 +15,10 @@ from mllmrec import ranking
 from mllmrec.artifacts import write_json
 from mllmrec.dataset.candidates import PROTOCOL
 from mllmrec.errors import Refusal
+from mllmrec.policy.listing import rates
 from mllmrec.report.tables import print_results
 from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
-from mllmrec.stage.rank import POLICIES, Rank
+from mllmrec.stage.rank import POLICIES, WRITERS, Generate, Rank
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -30,11 +31,15 @@ Protocol = Annotated[str, Field(pattern=PROTOCOL)]
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """The samples that were ranked, the rank of each one's target, the number of candidates."""
+    """The samples that were ranked, the rank of each one's target, the number of candidates.
+
+    ``rates`` are those of ``policy.listing`` where the rankings are lists that a model wrote.
+    """
 
     samples: list[str]
     ranks: Any
     candidates: int
+    rates: dict[str, float] | None = None
 
 
 class Evaluate(Stage):
@@ -44,7 +49,9 @@ class Evaluate(Stage):
     above, below or not distinguishable from its second, by paired bootstrap on NDCG at the largest
     admissible K up to ``compare_k``, or the smallest one above it.
     ``samples`` bounds the test samples ranked under a protocol, the same ones for every policy;
-    null ranks all.
+    null ranks all. With ``mode=generate`` the models that can be asked in a chat write a list of
+    ``generate.items`` items instead of ranking the candidates by likelihood: a target that is not
+    in it is missed, and what is wrong with the lists is told too.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -56,6 +63,8 @@ class Evaluate(Stage):
     compare_k: Annotated[int, Field(ge=1)]
     samples: dict[Protocol, Annotated[int, Field(ge=1)] | None]
     tokens_per_batch: Annotated[int, Field(ge=1)]
+    mode: Literal["rank", "generate"]
+    generate: Generate
 
     @model_validator(mode="after")
     def check_policies(self) -> Self:
@@ -66,13 +75,36 @@ class Evaluate(Stage):
 
     def check(self, config: "Config") -> None:
         check_drawn("evaluate.protocols", self.protocols, config)
-        ranking.admissible(self.k, {name: int(name[3:]) + 1 for name in self.protocols})
+        self.admissible({name: int(name[3:]) + 1 for name in self.protocols})
         if not self.inputs(config):
             raise Refusal(
                 f"evaluate.policies={self.policies}: this dataset does not know its own process",
                 allowed=", ".join(name for name in POLICIES if name != "oracle"),
                 do="type evaluate.policies=[popularity] or more of these",
             )
+
+    @property
+    def writers(self) -> set[str]:
+        """The policies that write lists."""
+        return {*self.policies} & {*WRITERS} if self.mode == "generate" else set()
+
+    def admissible(self, candidates: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+        """The K of each protocol; one beyond the items that are asked for is none."""
+        most = self.generate.items if self.writers else max(self.k)
+        if most < min(self.k):
+            raise Refusal(
+                f"no K of {self.k} is within the {most} items that are asked for",
+                allowed=f"K up to evaluate.generate.items={most}",
+                do=f"type evaluate.generate.items={max(self.k)}, or evaluate.k=[{most}]",
+            )
+        return ranking.admissible([k for k in self.k if k <= most], candidates)
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        """What lists are asked for is told by the rankings; here it bounds K alone."""
+        knobs = self.knobs()
+        if not self.writers:
+            del knobs["mode"], knobs["generate"]
+        return {**super().effective(config), "knobs": knobs}
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         return {
@@ -81,6 +113,7 @@ class Evaluate(Stage):
                 protocols=tuple(self.protocols),
                 samples={p: n for p, n in self.samples.items() if p in self.protocols},
                 tokens_per_batch=self.tokens_per_batch,
+                generate=self.generate if policy in self.writers else None,
             )
             for policy in self.policies
             if policy != "oracle" or config.dataset.has_oracle
@@ -93,7 +126,7 @@ class Evaluate(Stage):
             if policy in job.inputs
         }
         first = next(iter(ranks.values()))
-        ks = ranking.admissible(self.k, {name: one.candidates for name, one in first.items()})
+        ks = self.admissible({name: one.candidates for name, one in first.items()})
         results: dict[str, Any] = {"protocols": {}, "differences": []}
         for protocol, kept in ks.items():
             check_same_samples(ranks, protocol)
@@ -104,9 +137,13 @@ class Evaluate(Stage):
                     policy: measure(by[protocol].ranks, kept, job.seed)
                     for policy, by in ranks.items()
                 },
+                "lists": {
+                    policy: by[protocol].rates for policy, by in ranks.items() if by[protocol].rates
+                },
             }
             results["differences"] += self.differences(ranks, protocol, kept, job.seed)
         results["left_out"] = {p: sorted(set(self.k) - set(kept)) for p, kept in ks.items()}
+        results["asked"] = self.generate.items if self.writers else None
         write_json(job.out / RESULTS, results)
         return flat(results)
 
@@ -136,12 +173,14 @@ def read_ranks(folder: Path, protocols: list[str]) -> dict[str, Ranked]:
     """One policy's rankings, by protocol."""
     found = {}
     for protocol in protocols:
-        columns = ["sample_id", "ranked", "rank"]
-        table = pl.read_parquet(folder / f"{protocol}.parquet", columns=columns)
+        table = pl.read_parquet(folder / f"{protocol}.parquet")
+        is_list = "candidates" in table.columns  # of these a list may name fewer, or others
+        candidates = table["candidates"] if is_list else table["ranked"].list.len()
         found[protocol] = Ranked(
             samples=table["sample_id"].to_list(),
             ranks=table["rank"].to_numpy(),
-            candidates=int(np.max(table["ranked"].list.len().to_numpy())),
+            candidates=int(np.max(candidates.to_numpy())),
+            rates=rates(table) if is_list else None,
         )
     return found
 
@@ -175,10 +214,11 @@ def measure(ranks: Any, ks: tuple[int, ...], seed: int) -> dict[str, dict[str, f
 
 
 def flat(results: Mapping[str, Any]) -> Metrics:
-    """Means by policy/protocol/metric, for the manifest and tracking."""
-    return {
-        f"{policy}/{protocol}/{metric}": value["mean"]
-        for protocol, table in results["protocols"].items()
-        for policy, metrics in table["policies"].items()
-        for metric, value in metrics.items()
-    }
+    """Means and rates by policy/protocol/name, for the manifest and tracking."""
+    found: Metrics = {}
+    for protocol, table in results["protocols"].items():
+        for policy, metrics in table["policies"].items():
+            told = {metric: value["mean"] for metric, value in metrics.items()}
+            told |= table["lists"].get(policy, {})
+            found |= {f"{policy}/{protocol}/{name}": value for name, value in told.items()}
+    return found

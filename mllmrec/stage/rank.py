@@ -5,15 +5,20 @@ again: another ``grpo.beta`` ranks the new model alone.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
 from mllmrec import ranking
 from mllmrec.artifacts import digest
 from mllmrec.policy.baselines import BASELINES
+from mllmrec.policy.listing import LISTS, Heard, hear
+from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
+from mllmrec.schema import Model
 from mllmrec.stage.base import Job, Metrics, Stage
 from mllmrec.stage.pretrain import backbone_of
 
@@ -23,11 +28,22 @@ if TYPE_CHECKING:
 Scorer = Callable[[pl.DataFrame, str], list[list[float]]]
 ADAPTERS = {"grpo": "grpo", "sft_continued": "sft_continued"}  # on the merged model
 MODELS = ("backbone", "backbone_text", "sft", *ADAPTERS)
+WRITERS = ("backbone", "sft", *ADAPTERS)  # asked in a chat, so they can be asked for a list
 POLICIES = ("random", "popularity", "cooccurrence", "oracle", *MODELS)
 
 
+class Generate(Model):
+    """A list that a model writes: how many items it is asked for, and how long it may be."""
+
+    items: Annotated[int, Field(ge=1)]
+    max_new_tokens: Annotated[int, Field(ge=1)]
+
+
 class Rank(Stage):
-    """Rankings by ``policy`` under each protocol, one Parquet file a protocol."""
+    """Rankings by ``policy`` under each protocol, one Parquet file a protocol.
+
+    With ``generate`` the policy is asked for a list, and what it writes is the ranking.
+    """
 
     name: ClassVar[str] = "rank"
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
@@ -37,6 +53,7 @@ class Rank(Stage):
     protocols: tuple[str, ...]
     samples: dict[str, int | None]
     tokens_per_batch: int
+    generate: Generate | None
 
     @property
     def label(self) -> str:
@@ -54,15 +71,38 @@ class Rank(Stage):
         return below
 
     def effective(self, config: "Config") -> dict[str, Any]:
-        return super().effective(config) if self.policy in MODELS else {"knobs": self.knobs()}
+        knobs = self.knobs()
+        if self.generate:
+            knobs["listing"] = config.prompt.listing
+        else:
+            del knobs["generate"]
+        below = super().effective(config) if self.policy in MODELS else {}
+        return {**below, "knobs": knobs}
 
     def run(self, job: Job) -> Metrics:
         prepared = Prepared(job.inputs["prepare"])
-        score = self.scorer(job, prepared)
+        write: Callable[..., None] = write_lists if self.generate else write_ranking
+        answer = (self.listener if self.generate else self.scorer)(job, prepared)
         for protocol in self.protocols:
             samples = chosen(prepared.samples("test"), self.samples.get(protocol), job.seed)
-            write_ranking(job, self.policy, protocol, samples, score(samples, protocol))
+            write(job, self.policy, protocol, samples, answer(samples, protocol))
         return {}
+
+    def listener(self, job: Job, prepared: Prepared) -> Callable[[pl.DataFrame, str], list[Heard]]:
+        """A function from samples and a protocol to what the model's lists say."""
+        from mllmrec.policy.model import ModelPolicy
+
+        asked = self.generate
+        assert asked
+        model = ModelPolicy(job, self.tokens_per_batch)
+        titles = job.group(Prompt).shown(prepared.titles)
+
+        def lists(samples: pl.DataFrame, name: str) -> list[Heard]:
+            texts = model.lists(prepared, samples, name, asked.items, asked.max_new_tokens)
+            rows = zip(texts, samples[name], samples["target"], strict=True)
+            return [hear(text, set(row), target, titles) for text, row, target in rows]
+
+        return lists
 
     def scorer(self, job: Job, prepared: Prepared) -> Scorer:
         """A function from samples and a protocol to the scores of the samples' candidates."""
@@ -117,6 +157,21 @@ def write_ranking(
             "rank": ranking.ranks(table, np.array(targets), seed=job.seed),
         }
     ).write_parquet(job.out / f"{protocol}.parquet")
+
+
+def write_lists(
+    job: Job, policy: str, protocol: str, samples: pl.DataFrame, lists: list[Heard]
+) -> None:
+    """A row a sample: the items that its list names, in order, the target's rank, and the text.
+
+    Instead of scores there are the number of candidates and what is to be counted of the lines.
+    """
+    said = pl.DataFrame([asdict(one) for one in lists], schema=LISTS)
+    counts = samples.select(candidates=pl.col(protocol).list.len())
+    named = samples.select("sample_id", policy=pl.lit(policy), protocol=pl.lit(protocol))
+    pl.concat([named, said, counts], how="horizontal").write_parquet(
+        job.out / f"{protocol}.parquet"
+    )
 
 
 def ordered(rows: Sequence[Sequence[Any]], order: Any) -> list[list[Any]]:

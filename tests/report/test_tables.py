@@ -54,6 +54,16 @@ def test_results_are_printed_by_protocol(capsys):
     assert "uni9: K = [10] left out" in out
 
 
+def test_a_table_without_lists_says_nothing_of_them(capsys):
+    metrics = {"mrr": {"mean": 0.5, "low": 0.4, "high": 0.6}}
+    table = {"candidates": 10, "samples": 7, "policies": {"sft": metrics}}
+    told = {"protocols": {"uni9": table}, "differences": [], "left_out": {}}
+    print_results(told)
+    before = capsys.readouterr().out
+    print_results({**told, "protocols": {"uni9": {**table, "lists": {}}}, "asked": None})
+    assert capsys.readouterr().out == before and "INVALID" not in before
+
+
 def test_a_plan_lists_steps_and_what_was_dropped(tmp_path, capsys):
     planned = steps(Store(root=tmp_path), "stage=sft")
     print_plan(planned, ("grpo", "merge"))

@@ -7,9 +7,11 @@ import polars as pl
 import pytest
 
 from mllmrec.errors import Refusal
+from mllmrec.policy.listing import hear
 from mllmrec.stage.base import Job
 from mllmrec.stage.evaluate import check_same_samples, read_ranks
-from tests.launching import config
+from mllmrec.stage.rank import write_lists
+from tests.launching import config, ids
 
 LOG3 = 1 / math.log2(3)  # NDCG of rank 2
 
@@ -120,3 +122,114 @@ def test_it_stands_on_one_ranking_a_policy():
     assert set(goal.inputs(toy)) == set(goal.policies)
     films = config("dataset=movietweetings")
     assert set(films.goal.inputs(films)) == set(goal.policies) - {"oracle"}
+
+
+GENERATE = "evaluate.mode=generate"
+
+
+def written(tmp_path, texts, **over):
+    """Results where random ranks four candidates, and sft writes these texts; the target is d."""
+    inputs = {policy: tmp_path / policy for policy in ("random", "sft")}
+    for folder in inputs.values():
+        folder.mkdir()
+    size = len(texts)
+    rows = {"sample_id": [str(n) for n in range(size)], "uni3": [["a", "b", "c", "d"]] * size}
+    samples = pl.DataFrame(rows)
+    lists = [hear(text, "abcd", "d", {"a": "A"}) for text in texts]
+    write_lists(Job(out=inputs["sft"], inputs={}, groups={}, seed=0), "sft", "uni3", samples, lists)
+    ranked = {"ranked": rows["uni3"], "rank": [1] * size, "sample_id": rows["sample_id"]}
+    pl.DataFrame(ranked).write_parquet(inputs["random"] / "uni3.parquet")
+    knobs = {"protocols": ["uni3"], "policies": ["random", "sft"], "k": [1, 2], **over}
+    stage = config(GENERATE).goal.model_copy(update=knobs)
+    metrics = stage.run(Job(out=tmp_path, inputs=inputs, groups={}, seed=0))
+    return metrics, json.loads((tmp_path / "results.json").read_text())
+
+
+TEXTS = [
+    "[ITEM_d]\n[ITEM_a] A\n[ITEM_b]",  # rank 1
+    "[ITEM_a] B\n[ITEM_z]\n[ITEM_d]\n[ITEM_z]",  # malformed, outside, rank 2, outside and repeated
+    "[ITEM_a]\n[ITEM_b]",  # missed
+    "I would recommend:\n\n",  # malformed, empty, missed
+]
+
+
+def test_lists_by_hand(tmp_path):
+    """Ten lines: two malformed, one repeated, two outside; one sample of four is empty."""
+    metrics, results = written(tmp_path, TEXTS)
+    assert {name: value for name, value in metrics.items() if name.startswith("sft/")} == {
+        "sft/uni3/hr@1": 0.25,
+        "sft/uni3/hr@2": 0.5,
+        "sft/uni3/ndcg@1": 0.25,
+        "sft/uni3/ndcg@2": pytest.approx((1 + LOG3) / 4),
+        "sft/uni3/mrr": pytest.approx((1 + 1 / 2) / 4),
+        "sft/uni3/invalid": 0.2,
+        "sft/uni3/repeated": 0.1,
+        "sft/uni3/outside": 0.2,
+        "sft/uni3/empty": 0.25,
+    }
+    table = results["protocols"]["uni3"]
+    assert table["candidates"] == 4 and set(table["lists"]) == {"sft"}
+    assert "random/uni3/invalid" not in metrics and metrics["random/uni3/hr@1"] == 1
+
+
+def test_texts_are_kept(tmp_path):
+    written(tmp_path, TEXTS)
+    table = pl.read_parquet(tmp_path / "sft" / "uni3.parquet")
+    assert table["text"].to_list() == TEXTS
+    assert table["ranked"].to_list() == [["d", "a", "b"], ["z", "d", "z"], ["a", "b"], []]
+    assert table["rank"].to_list() == [1, 2, 0, 0]
+
+
+def test_what_is_wrong_with_lists_is_printed(tmp_path, capsys):
+    written(tmp_path, TEXTS)
+    config().goal.show(tmp_path)
+    out = capsys.readouterr().out
+    head, random, sft = (
+        next(line for line in out.splitlines() if word in line)
+        for word in ("INVALID", " random ", " sft ")
+    )
+    assert head.split()[-4:] == ["INVALID", "REPEATED", "OUTSIDE", "EMPTY"]
+    assert sft.split()[-4:] == ["0.200", "0.100", "0.200", "0.250"]
+    assert random.split()[-1].startswith("±")
+    assert "shares of their lines" in out
+
+
+def test_a_k_beyond_the_items_that_are_asked_for_is_left_out_and_said(tmp_path, capsys):
+    generate = config().goal.generate.model_copy(update={"items": 2})
+    _, results = written(tmp_path, TEXTS, k=[1, 2, 3], generate=generate)
+    assert results["left_out"] == {"uni3": [3]}
+    config().goal.show(tmp_path)
+    assert "K = [3] left out" in (out := capsys.readouterr().out)
+    assert "at most the 2 that are asked for" in out
+    with pytest.raises(Refusal, match=r"no K of \[5, 10\] is within the 3 items") as refusal:
+        config(GENERATE, "evaluate.generate.items=3", "evaluate.k=[5,10]")
+    assert refusal.value.do == "type evaluate.generate.items=10, or evaluate.k=[3]"
+    config("evaluate.generate.items=3", "evaluate.k=[5]")  # without lists it is of no concern
+
+
+def test_only_models_of_a_chat_write_lists():
+    made = config(GENERATE)
+    asked = {policy for policy, rank in made.goal.inputs(made).items() if rank.generate}
+    assert asked == {"backbone", "sft", "sft_continued", "grpo"}
+    made = config()
+    for rank in made.goal.inputs(made).values():  # as if the knob were not there
+        assert rank.generate is None and "generate" not in rank.effective(made)["knobs"]
+
+
+def changed(*words, since=()):
+    before, after = ids(*since), ids(*words)
+    return {label for label in after if before.get(label) != after[label]}
+
+
+def test_how_lists_are_written_is_the_identity_of_those_who_write_them():
+    written = {"rank backbone", "rank sft", "rank sft_continued", "rank grpo", "evaluate"}
+    assert changed(GENERATE) == written
+    for word in (
+        "evaluate.generate.items=5",
+        "evaluate.generate.max_new_tokens=99",
+        "prompt.listing='{k}!'",
+    ):
+        assert changed(word) == set()
+        assert changed(GENERATE, word, since=[GENERATE]) == written
+    few = "evaluate.policies=[random,backbone_text]"
+    assert changed(few, GENERATE, "evaluate.generate.items=5", since=[few]) == set()

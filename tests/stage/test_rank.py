@@ -1,11 +1,13 @@
 """Rankings of the policies that need no model, on a toy dataset."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from mllmrec.artifacts import Store
+from mllmrec.errors import Refusal
 from mllmrec.records import Prepared
 from mllmrec.stage.base import Job
 from mllmrec.stage.rank import POLICIES, Rank, write_ranking
@@ -98,3 +100,119 @@ def test_fewer_samples_are_a_part_of_more_and_the_same_for_every_policy(prepared
 
 def test_the_label_names_the_policy():
     assert stage("random").label == "rank random" and Rank.name == "rank"
+
+
+def ids_of(tokenizer, text):
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+@pytest.fixture(scope="module")
+def parrot(prepared, tmp_path_factory):
+    """A model that writes one item a line, always the same one: each token calls for the next.
+
+    Returns the job of a ranking by it, but for its folder, and the item.
+    """
+    import torch
+    from transformers import Qwen3ForCausalLM
+
+    from mllmrec.training.pretrain import build_tokenizer, save, shape
+
+    made = config("backbone.item_tokens=true", "backbone.layers=1", "backbone.hidden_size=64")
+    groups = {name: made.groups[name] for name in ("backbone", "prompt", "words")}
+    data = Prepared(prepared.folder)
+    tokenizer = build_tokenizer(made.backbone, data, made.prompt, groups["words"])
+    settings = shape(made.backbone, tokenizer)
+    settings.tie_word_embeddings = False
+    torch.manual_seed(0)
+    model = Qwen3ForCausalLM(settings)
+    item = data.samples("test")["target"].mode().min()
+    start = made.prompt.encode(tokenizer, "")[-1]
+    calls = [start, *ids_of(tokenizer, f"[ITEM_{item}]\n[ITEM_{item}]")]
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        states = model.model.norm(model.model.embed_tokens.weight)
+        model.lm_head.weight.zero_()
+        for token, following in {*pairwise(calls)}:
+            model.lm_head.weight[following] += states[token]
+    folder = tmp_path_factory.mktemp("parrot")
+    save(model, tokenizer, folder)
+    return {"inputs": {"prepare": prepared.folder, "model": folder}, "groups": groups}, item
+
+
+def lists(parrot, tmp_path, items=3, max_new_tokens=7):
+    """The table of a rank by the parrot: four lines in seven tokens."""
+    made = config("evaluate.mode=generate", "prepare.protocols=[uni9]")
+    asked = made.goal.generate.model_copy(update={"items": items, "max_new_tokens": max_new_tokens})
+    rank = made.goal.inputs(made)["sft"].model_copy(update={"generate": asked})
+    rank.run(Job(out=tmp_path, seed=0, **parrot[0]))
+    return pl.read_parquet(tmp_path / "uni9.parquet")
+
+
+def test_what_a_model_writes_is_its_ranking(prepared, parrot, tmp_path):
+    table, item = lists(parrot, tmp_path), parrot[1]
+    samples = Prepared(prepared.folder).samples("test")
+    assert table["sample_id"].to_list() == samples["sample_id"].to_list()
+    assert set(table["policy"]) == {"sft"} and set(table["protocol"]) == {"uni9"}
+    assert set(table["text"]) == {"\n".join([f"[ITEM_{item}]"] * 4)}
+    assert set(table["candidates"]) == {10} and set(table["lines"]) == {4}
+    rows = zip(table.iter_rows(named=True), samples.iter_rows(named=True), strict=True)
+    seen = set()
+    for row, sample in rows:
+        assert row["ranked"] == [item] * 4
+        assert (row["invalid"], row["repeated"]) == (0, 3)
+        assert row["outside"] == (0 if item in sample["uni9"] else 4)
+        assert row["rank"] == (1 if sample["target"] == item else 0)
+        seen.add((row["rank"], row["outside"]))
+    assert len(seen) == 3  # named, a wrong candidate, no candidate
+
+
+def test_the_question_is_the_prompt_with_one_more_line(parrot, tmp_path, monkeypatch):
+    from mllmrec.backbone.loading import load_tokenizer
+    from mllmrec.policy import model
+
+    asked = []
+    written = model.greedy
+    monkeypatch.setattr(
+        model, "greedy", lambda *args, **more: asked.extend(args[1]) or written(*args, **more)
+    )
+    lists(parrot, tmp_path, items=5)
+    text = load_tokenizer(parrot[0]["inputs"]["model"]).decode(asked[0])
+    line = parrot[0]["groups"]["prompt"].asking("", 5, {"noun": "", "nouns": "", "verb": ""})
+    assert " 5 " in line and f"{line}<|im_end|>" in text
+    assert "</think>" in text[text.index(line) :]  # and then the answer begins
+
+
+def test_a_list_that_has_no_room_is_refused(parrot, tmp_path):
+    with pytest.raises(Refusal, match="the model takes 4096"):
+        lists(parrot, tmp_path, max_new_tokens=4096)
+
+
+def test_with_random_weights_it_writes_what_transformers_generates(prepared, parrot, tmp_path):
+    """All of the way there and back: prompt, tokens, text."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from mllmrec.backbone.loading import load_tokenizer
+    from mllmrec.rendering import render_all
+
+    job, _ = parrot
+    tokenizer = load_tokenizer(job["inputs"]["model"])
+    torch.manual_seed(1)
+    settings = AutoModelForCausalLM.from_pretrained(job["inputs"]["model"]).config
+    model = AutoModelForCausalLM.from_config(settings).eval()
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "other")
+    inputs = {**job["inputs"], "model": tmp_path / "other"}
+    (tmp_path / "out").mkdir()
+    table = lists(({**job, "inputs": inputs}, None), tmp_path / "out", max_new_tokens=12)
+    data, mouth, words = Prepared(prepared.folder), job["groups"]["prompt"], job["groups"]["words"]
+    texts = render_all(data.samples("test").head(4), "uni9", data, mouth, words)
+    asked = [mouth.asking(text, 3, words.model_dump()) for text in texts]
+    batch = tokenizer(
+        mouth.framed(tokenizer, asked), add_special_tokens=False, padding=True, return_tensors="pt"
+    )
+    made = model.generate(**batch, max_new_tokens=12, do_sample=False)
+    found = tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert table["text"].to_list()[:4] == found and len(set(found)) > 1
