@@ -22,16 +22,15 @@ SECTIONS: tuple[Section, ...] = ("task", "history", "candidates", "hint", "instr
 FORMS = {"id": "[ITEM_id]", "id_title": "[ITEM_id] title"}
 FIELDS = {"noun", "nouns", "verb"}  # given by the dataset: movie, movies, watched
 EXTRA_FIELDS = {"instruction": {"form"}, "hint": {"rationale"}, "listing": {"form", "k"}}
-_UNSAFE = re.compile(r"[%\[\]<>\s\x00-\x1f\x7f]")
-_NON_ASCII = re.compile(r"[^\x00-\x7f]")
+_UNSAFE = re.compile(r"[^\x21-\x7e]|[%\[\]<>]")
 _TAG = re.compile(r"<(?=[|/A-Za-z])")
 
 
 def escape(item_id: str) -> str:
-    """An id as prompts show it: brackets, ``<``, ``>``, ``%``, spaces and controls as ``%XX``.
+    """An id as prompts show it: brackets, ``<``, ``>``, ``%`` and all but visible ASCII as ``%XX``.
 
-    Tokenizers compose characters (NFC), so an id that is not composed is escaped beyond ASCII
-    too; otherwise two ids could read the same. Raises Refusal for an empty id.
+    Tokenizers compose characters (NFC), so that two ids could read the same, and byte-level ones
+    garble other letters in tokens that were added. Raises Refusal for an empty id.
     """
     if not item_id:
         raise Refusal(
@@ -39,10 +38,7 @@ def escape(item_id: str) -> str:
             allowed="ids of one character or more",
             do="give every item of the dataset an id",
         )
-    safe = _UNSAFE.sub(_percent, item_id)
-    if unicodedata.is_normalized("NFC", safe):
-        return safe
-    return _NON_ASCII.sub(_percent, safe)
+    return _UNSAFE.sub(_percent, item_id)
 
 
 def unescape(text: str) -> str | None:

@@ -7,7 +7,13 @@ from hydra import compose, initialize_config_dir
 from mllmrec.records import ITEMS, SAMPLES, SEQUENCES, Prepared
 from mllmrec.schema import validate
 
-TITLES = {"1": "Dark River", "2": "Golden Storm", "03": "The <b>, Last", "x y": "Heart"}
+TITLES = {
+    "1": "Dark River",
+    "2": "Golden Storm",
+    "03": "The <b>, Last",
+    "x y": "Heart",
+    "caf\u00e9": "\u00c9t\u00e9",
+}
 
 
 @pytest.fixture(scope="session")
