@@ -17,6 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from mllmrec.compose import check
 from mllmrec.errors import Refusal
 
+# Idle threads of torch spin; beside other jobs they then take the time of those at work, and a step
+# was seen to take 30 times as long. So few spins cost nothing where the machine is free.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
 CONF = Path(__file__).parent / "conf"
 RUN = secrets.token_hex(3)  # so that two runs that begin in one second do not share a folder
 OmegaConf.register_new_resolver("run", lambda: RUN, replace=True)
