@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 DEBUG = ("experiment=debug", "threads=1", "cot_prob=0.5", "tracking=off", "dataset.poster_size=16")
 # Enough steps that a kill falls between a checkpoint and the end.
+FEW = (*DEBUG, "dataset.users=15", "prepare.protocols=[uni9]")
 LONG = (*DEBUG, "sft.max_steps=6", "grpo.max_steps=6", "stage=grpo")
 
 
@@ -45,6 +46,14 @@ def chain(tmp_path_factory):
     """A finished debug chain: its folder, and what the launch said."""
     folder = tmp_path_factory.mktemp("chain")
     return folder, run(*DEBUG, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """A store up to the merged model, with about a hundred training samples."""
+    store = Store(root=tmp_path_factory.mktemp("few") / "artifacts")
+    make(store, *FEW, "stage=merge")
+    return store.root
 
 
 @pytest.fixture(scope="module")
@@ -128,29 +137,27 @@ def test_the_merged_model_gives_the_log_probabilities_of_the_adapter(chain):
 
 
 def test_one_prompt_in_sft_grpo_and_evaluation(chain):
-    """The same tokens stand before the answer in all three."""
+    """The same tokens stand before the answer in all three: those of the chat template."""
     from mllmrec.backbone.loading import load_tokenizer
     from mllmrec.records import Prepared
-    from mllmrec.rendering import render_all
+    from mllmrec.rendering import fitted
     from mllmrec.training.data import answered_rows
-    from mllmrec.training.grpo import THINKING
+    from mllmrec.training.grpo import prompt_rows
 
     made, conf = by_label(chain[0]), config(*DEBUG)
-    prepared = Prepared(made["prepare"].folder)
+    prepared, prompt = Prepared(made["prepare"].folder), conf.prompt
     tokenizer = load_tokenizer(made["merge"].folder)
-    some = prepared.samples("train").head(5)
-    texts = render_all(some, "train", prepared, conf.prompt, conf.groups["words"])
-    scored = conf.prompt.encode_all(tokenizer, texts)
-    trained = answered_rows(texts, some["target"].to_list(), prepared, conf.prompt, tokenizer)
-    for text, ids, row in zip(texts, scored, trained, strict=True):
-        rolled = tokenizer.apply_chat_template(
-            conf.prompt.messages(text),
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            **THINKING,
+    some, words = prepared.samples("train").head(5), conf.groups["words"]
+    fit = fitted(some, "train", prepared, prompt, words, tokenizer, 4096, 2)  # as evaluation does
+    rolled = prompt_rows(fit, prompt)
+    texts = [one.text for one in fit.made]
+    trained = answered_rows(texts, some["target"].to_list(), prepared, prompt, tokenizer)
+    for one, rollout, row in zip(fit.made, rolled, trained, strict=True):
+        shown = tokenizer.apply_chat_template(
+            prompt.messages(one.text), add_generation_prompt=True, enable_thinking=False
         )["input_ids"]
-        assert rolled == ids == row["input_ids"][: len(ids)]
+        ids = rollout["prompt_ids"]
+        assert shown == one.ids == ids == row["input_ids"][: len(ids)]
         assert row["labels"][: len(ids)] == [-100] * len(ids)
         assert all(label != -100 for label in row["labels"][len(ids) :])
 
@@ -237,6 +244,37 @@ def test_a_kill_between_the_last_step_and_the_manifest_changes_nothing(
     assert made.manifest["metrics"] == whole.manifest["metrics"]
     assert made.manifest["metrics"]["steps"] == (2 if stage == "pretrain" else 6)
     assert not (made.folder / ".scratch").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("grpo.tokens_per_batch=3000",),
+        ("algorithm=exact",),
+        ("algorithm.rollout=sample", "algorithm.constraint=token"),
+    ],
+    ids=["enumerate", "exact", "sample"],
+)
+def test_grpo_that_breaks_off_ends_as_if_it_had_not(few, tmp_path, monkeypatch, words):
+    """Also what the reference thought in the first epoch is known again in the second."""
+    words = (*FEW, "stage=grpo", "grpo.max_steps=5", "grpo.batch_size=40", *words)
+    made = []
+    for breaks in (False, True):
+        store = Store(root=tmp_path / str(breaks))
+        shutil.copytree(few, store.root)
+        if breaks:
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr("mllmrec.training.session.Follow.on_step_end", break_off)
+                make(store, *words)
+        made.append(make(store, *words)["grpo"])
+    whole, resumed = made
+    assert content(whole) == content(resumed)
+    assert whole.manifest["metrics"] == resumed.manifest["metrics"]
+
+
+def break_off(self, args, state, control, **_):
+    if state.global_step == 4:
+        raise KeyboardInterrupt
 
 
 def test_a_grid_trains_each_distinct_sft_once(chain):
