@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from mllmrec.schema import Model
 
-Rollout = Literal["enumerate", "sample", "beam", "exact"]
 Constraint = Literal["token", "sequence"]
 
 
@@ -16,13 +15,16 @@ class Algorithm(Model):
     that are one (``sequence``, q ∝ π(answer)); None is the rollout's own.
     """
 
-    rollout: Rollout
+    rollout: str
     constraint: Constraint | None
 
     @property
     def constrained(self) -> Constraint | None:
         """What holds answers to the candidates; None: nothing does."""
         return self.constraint or (None if self.rollout == "sample" else "token")
+
+    def knobs(self) -> dict[str, Any]:
+        return {**super().knobs(), "constraint": self.constrained}  # null is one of the others
 
     def trainer_args(self) -> dict[str, Any]:
         """The fields of TRL's GRPOConfig that make this method."""

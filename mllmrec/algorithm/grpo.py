@@ -9,9 +9,6 @@ from mllmrec.algorithm.base import Algorithm
 Unit = Annotated[float, Field(gt=0, le=1)]
 
 
-METHODS = ("enumerate", "sample", "beam")
-
-
 class Grpo(Algorithm):
     """A_i = (R_i − mean R) / (std R + 1e-4) within the group of one prompt's rollouts.
 
@@ -27,6 +24,7 @@ class Grpo(Algorithm):
     are of one length; with ``token`` it pushes tokens too that had no alternative.
     """
 
+    rollout: Literal["enumerate", "sample", "beam"]
     loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
     scale_rewards: Literal["group", "batch", "none"]
     epsilon: Unit
@@ -36,8 +34,6 @@ class Grpo(Algorithm):
 
     @model_validator(mode="after")
     def check_rollout(self) -> Self:
-        if self.rollout not in METHODS:
-            raise ValueError(f"rollout={self.rollout} is another algorithm: type algorithm=exact")
         if self.rollout != "sample" and self.top_p < 1:
             raise ValueError("top_p below 1 needs rollout=sample")
         if self.rollout == "beam" and self.temperature != 1:

@@ -15,6 +15,7 @@ from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.rendering import fitted, render_all, shortened
 from mllmrec.schema import Words
+from mllmrec.scoring.attention import positions_of
 from mllmrec.scoring.decode import greedy
 from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Job
@@ -32,7 +33,7 @@ class ModelPolicy:
         base = job.inputs.get("model") or self.backbone.fetch()
         self.tokenizer: Any = load_tokenizer(base)
         self.model = load(base, job.inputs.get("adapter"), self.backbone)
-        self.limit = self.model.config.max_position_embeddings
+        self.limit = positions_of(self.model)
 
     def by_prompt(self, prepared: Prepared, samples: pl.DataFrame, protocol: str) -> Any:
         """Scores of the answers to the candidate prompt: log p(answer | prompt), in nats."""

@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 from mllmrec.errors import Refusal
 
 NAME = "shared_prefix"  # the name under which transformers' models find it
+UNREAD = (1, 1, 1, 1)  # the shape of a mask that is only there so that models make none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ def attend(
     ``query`` (1, H, T, d), ``key`` and ``value`` (1, KV heads, T, d); returns (1, T, H, d).
     """
     if spans is None:
+        if attention_mask is not None and attention_mask.shape == UNREAD and key.shape[2] > 1:
+            raise unfit(module.config, "does not tell its attention where rows lie")
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **more
         )
@@ -75,21 +78,22 @@ def causal(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> 
 def biased(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float | None
 ) -> Tensor:
-    """Nodes over their prompt and each other.
+    """Nodes over their prompt and each other, (1, H, S, d).
 
-    Heads that share keys are put one behind the other, so that keys need no copies: fused kernels
-    take either grouped heads or a bias, not both.
+    Fused kernels take either grouped heads or a bias, not both. So the heads of the keys stand
+    where a batch does, and the keys and the bias of a group are views: nothing is copied.
     """
-    batch, heads, nodes, width = query.shape
+    _, heads, nodes, width = query.shape
     groups = heads // key.shape[1]
+    keys, values = (x.transpose(0, 1).expand(-1, groups, -1, -1) for x in (key, value))
     out = F.scaled_dot_product_attention(
-        query.reshape(batch, key.shape[1], groups * nodes, width),
-        key,
-        value,
-        attn_mask=bias.to(query.dtype).repeat(groups, 1),
+        query.reshape(key.shape[1], groups, nodes, width),
+        keys,
+        values,
+        attn_mask=bias.to(query.dtype),
         scale=scaling,
     )
-    return out.view(batch, heads, nodes, width)
+    return out.reshape(1, heads, nodes, -1)
 
 
 def beside(states: Tensor, prompt: slice, first: int, last: int) -> Tensor:
@@ -124,9 +128,24 @@ def share_prompts(model: Any) -> None:
     if not getattr(text, "layer_types", None) and getattr(text, "sliding_window", None):
         kinds = {"sliding_attention"} if getattr(text, "use_sliding_window", True) else set()
     if kinds:
-        raise Refusal(
-            f"the model has layers of {', '.join(sorted(kinds))}, which would see other tokens",
-            allowed="a model whose layers all have full attention, such as Qwen3 or Llama",
-            do="type backbone=qwen3_0_6b, or backbone.path=DIR with such a model",
-        )
+        raise unfit(text, f"has layers of {', '.join(sorted(kinds))}, which would see other tokens")
     model.set_attn_implementation(NAME)
+    if model.config._attn_implementation != NAME:  # transformers only warns
+        raise unfit(text, "has attention of its own, which cannot be replaced")
+
+
+def unfit(config: Any, why: str) -> Refusal:
+    return Refusal(
+        f"a model of the kind {config.model_type} {why}",
+        allowed="a model whose layers all have full attention, such as Qwen3 or Llama",
+        do="type backbone=qwen3_0_6b, or backbone.path=DIR with such a model",
+    )
+
+
+def positions_of(model: Any) -> int:
+    """The longest sequence that a model takes, in tokens."""
+    text = model.config.get_text_config()
+    found = getattr(text, "max_position_embeddings", None)
+    if not isinstance(found, int):
+        raise unfit(text, "does not say how long a sequence it takes (max_position_embeddings)")
+    return found

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mllmrec.errors import Refusal
-from mllmrec.scoring.attention import Span, share_prompts
+from mllmrec.scoring.attention import UNREAD, Span, positions_of, share_prompts
 from mllmrec.scoring.trie import Row, Tokens, pack
 
 
@@ -89,7 +89,7 @@ def token_logps(
     logits = model(
         input_ids=ids,
         position_ids=positions,
-        attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=ids.device),
+        attention_mask=torch.ones(UNREAD, dtype=torch.bool, device=ids.device),
         spans=spans,
         logits_to_keep=heads,
         use_cache=False,
@@ -194,7 +194,7 @@ def per_answer(rows: Sequence[Row], values: Any) -> list[list[float]]:
 
 def check_room(model: Any, longest: int) -> None:
     """Refuse more positions than the model has: nothing is ever cut in silence."""
-    limit = model.config.get_text_config().max_position_embeddings
+    limit = positions_of(model)
     if longest > limit:
         raise Refusal(
             f"a prompt with its answer is {longest} tokens long, the model takes {limit}",

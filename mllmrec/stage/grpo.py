@@ -5,10 +5,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mllmrec.errors import Refusal
 from mllmrec.stage.base import Job, Metrics, Stage
 from mllmrec.stage.sft import check_probe, hints
-from mllmrec.training.options import GrpoOptions
+from mllmrec.training.options import GrpoOptions, check_trainer_args
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
+
+# Fields of TRL's GRPOConfig that would do nothing here: what needs more of a forward than
+# log-probabilities, or another loop; what shapes TRL's own writing; what its loss reads.
+IDLE = (
+    *("entropy_coef", "use_adaptive_entropy", "mask_truncated_completions", "sync_ref_model"),
+    *("eval_strategy", "do_eval", "eval_on_start", "pad_to_multiple_of", "use_liger_kernel"),
+)
+WRITING = (
+    *("min_p", "repetition_penalty", "generation_kwargs", "cache_implementation"),
+    *("use_transformers_continuous_batching", "use_transformers_paged"),
+)
+LOSS = (
+    *("loss_type", "epsilon", "epsilon_high", "delta", "importance_sampling_level"),
+    *("scale_rewards", "multi_objective_aggregation", "top_entropy_quantile", "num_iterations"),
+    *("off_policy_mask_threshold", "use_bias_correction_kl"),
+)
 
 
 class Grpo(Stage, GrpoOptions):
@@ -24,12 +40,13 @@ class Grpo(Stage, GrpoOptions):
 
     def effective(self, config: "Config") -> dict[str, Any]:
         found = super().effective(config)
-        if config.groups["algorithm"].rollout == "exact":
-            found["knobs"].pop("num_generations")  # a group is all candidates
+        if config.groups["algorithm"].rollout == "exact":  # a group is all candidates
+            del found["knobs"]["num_generations"], found["knobs"]["max_completion_length"]
         return found
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
+        self.check_trainer(config)
         algorithm = config.groups["algorithm"]
         candidates = int(config.stages["prepare"].train_protocol[3:]) + 1
         if algorithm.rollout == "beam" and self.num_generations > candidates:
@@ -44,6 +61,32 @@ class Grpo(Stage, GrpoOptions):
                 f"grpo.vllm=true: algorithm.rollout={algorithm.rollout} is not written by vLLM",
                 allowed="free sampling: algorithm.rollout=sample algorithm.constraint=null",
                 do="type grpo.vllm=false, or algorithm.rollout=sample",
+            )
+        if self.vllm and self.lora.item_rows and getattr(config.backbone, "item_tokens", False):
+            raise Refusal(
+                "grpo.vllm=true: vLLM does not take the embeddings of item tokens while they train",
+                allowed="grpo.lora.item_rows=false, or a backbone without item tokens",
+                do="type grpo.vllm=false, or grpo.lora.item_rows=false",
+            )
+
+    def check_trainer(self, config: "Config") -> None:
+        """Refuse what the trainer would not heed, and what a resumed run could not repeat."""
+        exact = config.groups["algorithm"].rollout == "exact"
+        idle = (*IDLE, *(() if self.vllm else WRITING), *(LOSS if exact else ()))
+        check_trainer_args(self.name, self.trainer_args, idle)
+        if self.lora.dropout:
+            raise Refusal(
+                f"grpo.lora.dropout={self.lora.dropout}: GRPO trains without dropout",
+                allowed="0.0: rollouts, policy and reference are one distribution at the start",
+                do="type grpo.lora.dropout=0.0",
+            )
+        rounds = self.trainer_args.get("num_iterations", 1)
+        if self.save_steps % rounds:
+            raise Refusal(
+                f"grpo.save_steps={self.save_steps}: a generation is used for {rounds} steps, "
+                "and what is left of it is in no checkpoint",
+                allowed=f"a multiple of grpo.trainer_args.num_iterations={rounds}",
+                do=f"type grpo.save_steps={self.save_steps * rounds}",
             )
 
     def run(self, job: Job) -> Metrics:

@@ -29,6 +29,7 @@ class Pretrain(Stage, PretrainOptions):
     def effective(self, config: "Config") -> dict[str, Any]:
         effective = super().effective(config)
         effective["groups"]["backbone"].pop("lora_targets")  # no adapter is made here
+        effective["groups"]["prompt"].pop("too_long")  # a rule for prompts, not for its rows
         return effective
 
     def run(self, job: Job) -> Metrics:

@@ -76,8 +76,10 @@ class Rank(Stage):
             knobs["listing"] = config.prompt.listing
         else:
             del knobs["generate"]
-        below = super().effective(config) if self.policy in MODELS else {}
-        return {**below, "knobs": knobs}
+        if self.policy in MODELS:
+            return {**super().effective(config), "knobs": knobs}
+        del knobs["tokens_per_batch"]  # nothing is scored in batches
+        return {"knobs": knobs}
 
     def run(self, job: Job) -> Metrics:
         prepared = Prepared(job.inputs["prepare"])

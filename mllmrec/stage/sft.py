@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
 from mllmrec.stage.pretrain import backbone_of
-from mllmrec.training.options import SftOptions
+from mllmrec.training.options import SftOptions, check_trainer_args
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
+
+# Fields of TRL's SFTConfig that would do nothing here: rows and their loss are our own.
+IDLE = (
+    *("loss_type", "packing", "padding_free", "completion_only_loss", "assistant_only_loss"),
+    *("dataset_text_field", "eos_token", "pad_to_multiple_of", "use_liger_kernel"),
+)
 
 
 class Sft(Stage, SftOptions):
@@ -28,6 +34,7 @@ class Sft(Stage, SftOptions):
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
+        check_trainer_args(self.name, self.trainer_args, IDLE)
 
     def effective(self, config: "Config") -> dict[str, Any]:
         return adopt.identity(self.adopt, "sft") if self.adopt else super().effective(config)
@@ -61,6 +68,7 @@ class SftContinued(Stage, SftOptions):
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
+        check_trainer_args(self.name, self.trainer_args, IDLE)
 
     def run(self, job: Job) -> Metrics:
         from mllmrec.training.sft import run_sft

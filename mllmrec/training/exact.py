@@ -15,17 +15,15 @@ from mllmrec.training.rollouts import Enumerating, Groups
 class Exact(Enumerating):
     """A group is every candidate once; the loss weighs each by its probability."""
 
+    charts_tokens = False
     by_std: bool  # whether advantages are divided by the rewards' std
 
     def roll(self, samples: Sequence[Any]) -> Groups:
-        super().roll(samples)
+        self.score(samples)
         return [[list(answer) for answer in row.answers] for row in self.tables.values()]
 
     def keeps(self, rows: Sequence[Row]) -> bool:
         return sum(row.size for row in rows) <= self.tokens_per_batch  # all are needed anyway
-
-    def draw(self, sample_id: str, mass: Any) -> list[int]:
-        return []
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         found = super()._calculate_rewards(*args, **kwargs)
@@ -43,12 +41,23 @@ class Exact(Enumerating):
         charts["reward"][-1] = float(self.expected @ self.reward_weights.to(self.expected.device))
         return made
 
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Any,
+        attention_mask: Any,
+        logits_to_keep: int,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[Tensor, None, None]:
+        """What TRL asks for, the reference's, is kept for the loss, which looks at groups."""
+        self.held = self.reference(model, [])
+        return torch.zeros(len(input_ids), logits_to_keep, device=input_ids.device), None, None
+
     def reference(self, model: Any, pairs: Sequence[Pair]) -> Book:
         if self.kept is not None:
-            self.held = super().reference(model, pairs)
-        else:
-            self.held = self.scored(model, list(self.tables.values()))
-        return self.held
+            return super().reference(model, pairs)
+        return self.scored(model, list(self.tables.values()), entropy=False)
 
     def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
         """−Σ q A + β KL(q ‖ q_ref), the mean over prompts."""

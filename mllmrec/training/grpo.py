@@ -18,6 +18,7 @@ from mllmrec.records import Prepared
 from mllmrec.rendering import Encoded, Fitted, fitted
 from mllmrec.reward.base import Reward
 from mllmrec.schema import Words
+from mllmrec.scoring.attention import positions_of
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
 from mllmrec.training.exact import Exact
@@ -35,14 +36,14 @@ KINDS: dict[str, type[Trainer]] = {
     "beam": Beaming,
     "exact": Exact,
 }
-NOT_HERE = ("entropy_coef", "use_adaptive_entropy", "router_aux_loss_coef")  # of trainer_args
 
 
 def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     """Train an adapter on the merged model by its rewards and leave it in ``job.out``."""
     backbone, prompt, words = job.group(Backbone), job.group(Prompt), job.group(Words)
     prepared = Prepared(job.inputs["prepare"])
-    check_arguments(options)
+    if options.vllm:
+        check_vllm()
     tokenizer: Any = load_tokenizer(job.inputs["model"])
     set_seed(seed_for(job.seed, label))
     model = load_model(job.inputs["model"], backbone)
@@ -51,7 +52,7 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
         for item, title in prepared.titles.items()
     }
     room = room_for(answers, options)
-    limit = model.config.max_position_embeddings
+    limit = positions_of(model)
     fit = fitted_prompts(options, job, prepared, prompt, words, tokenizer, limit, room, label)
     rows = prompt_rows(fit, prompt)
     group = group_size(options, job.group(Algorithm), rows)
@@ -95,22 +96,17 @@ def grpo_arguments(
         steps_per_generation=1,  # a step is one batch, so its groups are whole
         max_completion_length=room,
         reward_weights=[reward.weight for reward in rewards.values()],
-        **({"use_vllm": True, "vllm_mode": "colocate"} if options.vllm else {}),
+        use_vllm=options.vllm,
+        vllm_mode="colocate",
+        router_aux_loss_coef=0.0,  # log-probabilities are all that the shared forward gives
         disable_dropout=True,  # rollouts, policy and reference are one distribution at the start
         **job.group(Algorithm).trainer_args(),
     )
 
 
-def check_arguments(options: GrpoOptions) -> None:
-    """Refuse what would have no effect, or could only fail after minutes."""
-    if asked := [name for name in NOT_HERE if options.trainer_args.get(name)]:
-        raise Refusal(
-            f"grpo.trainer_args={options.trainer_args}: {', '.join(asked)} would have no effect: "
-            "the shared forward gives log-probabilities gradients, and nothing else",
-            allowed="the other fields of TRL's GRPOConfig",
-            do=f"leave {asked[0]} out of grpo.trainer_args",
-        )
-    if options.vllm and not (torch.cuda.is_available() and find_spec("vllm")):
+def check_vllm() -> None:
+    """Refuse vLLM where it cannot be, before anything is loaded."""
+    if not (torch.cuda.is_available() and find_spec("vllm")):
         lacking = "the package vllm" if torch.cuda.is_available() else "a CUDA device"
         raise Refusal(
             f"grpo.vllm=true: {lacking} is not here",

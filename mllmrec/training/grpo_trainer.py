@@ -74,20 +74,20 @@ class Trainer(GRPOTrainer):
         TRL asks for the policy's with gradients, for the old policy's and the reference's
         without; the reference is the model with its adapter switched off.
         """
-        if any(value is not None and value is not False for value in pictures.values()):
-            raise NotImplementedError(f"rows with more than text: {sorted(pictures)}")
+        if more := [name for name, value in pictures.items() if value is not None and value]:
+            raise NotImplementedError(f"rows with more than text: {more}")
         pairs = pairs_of(input_ids, attention_mask, logits_to_keep)
         if is_bare(model):
             book = self.reference(model, pairs)
         elif torch.is_grad_enabled():
             book = self.policy(model, pairs)
         else:
-            book = self.book or self.scored(model, rows_of(pairs))
+            book = self.book = self.book or self.scored(model, rows_of(pairs))
         logps, entropies = book.look_up(pairs, logits_to_keep)
         return logps, entropies if compute_entropy else None, None
 
     def reference(self, model: Any, pairs: Sequence[Pair]) -> Book:
-        return self.scored(model, rows_of(pairs))
+        return self.scored(model, rows_of(pairs), entropy=False)
 
     def policy(self, model: Any, pairs: Sequence[Pair]) -> Book:
         """The policy's scores, as part of a graph that leads to the weights or is yet to."""
@@ -117,21 +117,18 @@ class Trainer(GRPOTrainer):
             places = torch.cat([book.places(row) for row in few])
             made.logps.backward(gradient[places])
 
-    def scored(self, model: Any, rows: Sequence[Row]) -> Book:
+    def scored(self, model: Any, rows: Sequence[Row], entropy: bool = True) -> Book:
         """Every completion of the rows, in as many forwards as the budget of tokens asks for."""
         parts = list(batches(rows, self.tokens_per_batch))
         with self.accelerator.autocast():
             found = [
-                token_logps(model, [rows[i] for i in part], self.temperature, entropy=True)
+                token_logps(model, [rows[i] for i in part], self.temperature, entropy)
                 for part in parts
             ]
-        return book_of(
-            [rows[i] for part in parts for i in part],
-            Scores(
-                logps=torch.cat([scores.logps for scores in found]),
-                entropies=torch.cat([s.entropies for s in found if s.entropies is not None]),
-            ),
-        )
+        spread = [scores.entropies for scores in found if scores.entropies is not None]
+        logps = torch.cat([scores.logps for scores in found])
+        scores = Scores(logps=logps, entropies=torch.cat(spread) if spread else None)
+        return book_of([rows[i] for part in parts for i in part], scores)
 
 
 def is_bare(model: Any) -> bool:

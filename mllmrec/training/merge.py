@@ -11,8 +11,9 @@ from mllmrec.backbone.pretrained import Pretrained
 from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
-from mllmrec.rendering import render_all
+from mllmrec.rendering import fitted
 from mllmrec.schema import Words
+from mllmrec.scoring.attention import positions_of
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import CONFIG, load_adapter
 from mllmrec.training.data import answered_rows
@@ -30,8 +31,8 @@ def run_merge(samples: int, tolerances: Tolerance, job: Job) -> Metrics:
     backbone = job.group(Backbone)
     base = job.inputs.get("model") or backbone.fetch()
     tokenizer: Any = load_tokenizer(base)
-    rows = check_rows(samples, job, tokenizer)
     model = load_adapter(load_model(base, backbone), job.inputs["sft"]).eval()
+    rows = check_rows(samples, job, tokenizer, positions_of(model))
     before = [logps(model, row) for row in rows]
     merged = model.merge_and_unload()
     merged.save_pretrained(job.out, safe_serialization=True)
@@ -51,10 +52,14 @@ def run_merge(samples: int, tolerances: Tolerance, job: Job) -> Metrics:
     return {"max_logp_difference": difference}
 
 
-def check_rows(samples: int, job: Job, tokenizer: Any) -> list[dict[str, list[int]]]:
+def check_rows(samples: int, job: Job, tokenizer: Any, limit: int) -> list[dict[str, list[int]]]:
     prepared, prompt = Prepared(job.inputs["prepare"]), job.group(Prompt)
     some = prepared.samples("validation").head(samples)
-    texts = render_all(some, some.columns[-1], prepared, prompt, job.group(Words))
+    targets = [prompt.answer_text(item, prepared.titles[item]) for item in some["target"]]
+    room = max(len(prompt.encode_answer(tokenizer, text)) for text in targets)
+    words, protocol = job.group(Words), some.columns[-1]
+    fit = fitted(some, protocol, prepared, prompt, words, tokenizer, limit, room)
+    texts = [one.text for one in fit.made]
     return answered_rows(texts, some["target"].to_list(), prepared, prompt, tokenizer)
 
 

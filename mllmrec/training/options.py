@@ -1,9 +1,11 @@
 """The knobs of optimisation that every trained stage has; values live in conf/stage/."""
 
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mllmrec.errors import Refusal
 from mllmrec.schema import Model, NoEffect
 
 Count = Annotated[int, Field(ge=1)]
@@ -104,6 +106,20 @@ class GrpoOptions(Optimisation):
     vllm: bool
     lora: Lora
     probe: ProbeOptions | None
+
+
+def check_trainer_args(label: str, asked: Iterable[str], idle: Collection[str]) -> None:
+    """Refuse fields that TRL would take and this trainer would not heed.
+
+    Raises:
+        Refusal: one of ``asked`` is among ``idle``.
+    """
+    if found := sorted(set(asked) & set(idle)):
+        raise Refusal(
+            f"{label}.trainer_args: {', '.join(found)} would have no effect",
+            allowed=f"other fields of TRL's config, which {label} hands on",
+            do=f"leave {found[0]} out of {label}.trainer_args",
+        )
 
 
 class Tolerance(Model):

@@ -22,7 +22,7 @@ from mllmrec.training.session import seed_for
 
 log = logging.getLogger(__name__)
 
-TOKENS_PER_BATCH = 4096
+TOKENS_PER_BATCH = 1024
 
 
 class Probe:

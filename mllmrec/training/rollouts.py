@@ -41,19 +41,24 @@ class Enumerating(Rolling):
     """
 
     constraint: Literal["token", "sequence"]
+    charts_tokens = True  # whether TRL's loss is taken, which charts the entropy of tokens
     kept: ReferenceScores | None = None  # None: no sample comes twice
     tables: dict[str, Row]  # this step's samples with all of their candidates
 
     def roll(self, samples: Sequence[Any]) -> Groups:
-        self.tables = {s["sample_id"]: pack(s["prompt_ids"], self.candidates(s)) for s in samples}
-        rows = list(self.tables.values())
-        with torch.set_grad_enabled(self.keeps(rows)):
-            self.book = self.scored(self.model, rows)
-        self.chances = self.choices(rows, self.book)
+        self.score(samples)
         return [
             [list(row.answers[place]) for place in self.draw(id, mass)]
             for (id, row), mass in zip(self.tables.items(), self.chances, strict=True)
         ]
+
+    def score(self, samples: Sequence[Any]) -> None:
+        """All candidates of these samples, and the probability of each to be drawn."""
+        self.tables = {s["sample_id"]: pack(s["prompt_ids"], self.candidates(s)) for s in samples}
+        rows = list(self.tables.values())
+        with torch.set_grad_enabled(self.keeps(rows)):
+            self.book = self.scored(self.model, rows, self.charts_tokens)
+        self.chances = self.choices(rows, self.book)
 
     def keeps(self, rows: Sequence[Row]) -> bool:
         """Whether the drawing pass serves as the policy's too.
@@ -89,7 +94,7 @@ class Enumerating(Rolling):
         if self.kept is None:
             return super().reference(model, pairs)
         return self.kept.book(
-            self.tables, lambda rows: self.scored(model, rows), self.accelerator.device
+            self.tables, lambda rows: self.scored(model, rows, False), self.accelerator.device
         )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

@@ -16,6 +16,7 @@ from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.rendering import Fitted, render_all, shortened
 from mllmrec.schema import Words
+from mllmrec.scoring.attention import positions_of
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
 from mllmrec.training.batching import LengthSampler, parts
@@ -94,7 +95,7 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
     tokenizer: Any = load_tokenizer(base)
     set_seed(seed_for(job.seed, label))
     model = load_model(base, backbone)
-    limit = model.config.max_position_embeddings
+    limit = positions_of(model)
     fit = training_rows(options, job, prepared, prompt, words, tokenizer, limit, label)
     trainer = RowTrainer(
         model=get_peft_model(model, lora_config(options.lora, backbone, tokenizer)),

@@ -31,7 +31,7 @@ def test_trl_takes_every_argument(tmp_path):
         (["algorithm.top_p=0.9"], "needs rollout=sample"),
         (["algorithm.rollout=beam", "algorithm.temperature=0.9"], "needs rollout=enumerate"),
         (["algorithm.rollout=sample", "algorithm.constraint=sequence"], "needs rollout=enumerate"),
-        (["algorithm.rollout=exact"], "algorithm=exact"),
+        (["algorithm.rollout=exact"], "algorithm.rollout='exact'"),
         (["algorithm.rollout=some"], "algorithm.rollout='some'"),
     ],
 )

@@ -6,7 +6,17 @@ from functools import partial
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, MistralConfig, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    FalconConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    StableLmConfig,
+)
 
 from mllmrec.errors import Refusal
 from mllmrec.scoring import packed
@@ -223,8 +233,10 @@ def test_other_attention_is_refused(model):
 
 
 def shaped(kind, **more):
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "head_dim": 8}
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    if kind is not FalconConfig:  # to which it is no knob
+        heads["head_dim"] = 8
     made = kind(vocab_size=VOCAB, **sizes, **heads, **more)
     return AutoModelForCausalLM.from_config(made, attn_implementation="sdpa").eval()
 
@@ -242,6 +254,20 @@ def test_layers_that_see_a_window_are_refused(kind, more):
     with pytest.raises(Refusal, match="sliding_attention") as refusal:
         answer_logps(shaped(kind, **more), [[1, 2, 3]], [[[4, EOS]]], 100)
     assert "backbone.path=DIR" in refusal.value.do
+
+
+@pytest.mark.parametrize("kind", [StableLmConfig, FalconConfig])
+def test_models_that_do_not_tell_their_attention_are_refused(kind):
+    """Their layers would see all rows, or go on as before, and the numbers would be wrong."""
+    with pytest.raises(Refusal, match="a model of the kind"):
+        answer_logps(shaped(kind), [[1, 2, 3]], [[[4, EOS]]], 100)
+
+
+@pytest.mark.parametrize("kind", [LlamaConfig, Qwen2Config, GPT2Config])
+def test_other_models_give_the_numbers_of_plain_forwards(kind):
+    other = shaped(kind)
+    prompts, answers = ragged(9)
+    assert_close(answer_logps(other, prompts, answers, 60), plain(other, prompts, answers))
 
 
 @pytest.mark.parametrize(

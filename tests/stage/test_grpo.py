@@ -26,6 +26,10 @@ def test_what_it_optimises_is_its_identity_and_nobody_elses(word):
     assert changed == {"grpo", "rank grpo", "evaluate"}
 
 
+def test_the_constraint_that_a_rollout_has_anyway_is_none_of_its_own():
+    assert ids("algorithm.constraint=token") == ids()
+
+
 def test_how_often_it_saves_is_not():
     assert ids("grpo.save_steps=30")["grpo"] == ids()["grpo"]
 
@@ -41,4 +45,38 @@ def test_a_beam_names_each_candidate_once():
 def test_vllm_writes_free_answers_alone(words):
     with pytest.raises(Refusal, match="not written by vLLM"):
         config("grpo.vllm=true", *words)
-    assert config("grpo.vllm=true", "algorithm.rollout=sample").stages["grpo"].vllm
+    words = ("grpo.vllm=true", "algorithm.rollout=sample", "grpo.lora.item_rows=false")
+    assert config(*words).stages["grpo"].vllm
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["+grpo.trainer_args.entropy_coef=0.1"], "entropy_coef would have no effect"),
+        (["+grpo.trainer_args.min_p=0.1"], "min_p would have no effect"),
+        (["+grpo.trainer_args.delta=1.5", "algorithm=exact"], "delta would have no effect"),
+        (["+grpo.trainer_args.num_iterations=2"], "save_steps=15: a generation is used for 2"),
+        (["grpo.lora.dropout=0.1"], "trains without dropout"),
+        (["grpo.vllm=true", "algorithm.rollout=sample"], "the embeddings of item tokens"),
+    ],
+)
+def test_what_the_trainer_would_not_heed_is_refused(words, said):
+    with pytest.raises(Refusal, match=said):
+        config(*words)
+
+
+def test_what_it_heeds_is_not():
+    words = ("+grpo.trainer_args.num_iterations=2", "grpo.save_steps=30")
+    config(*words, "+grpo.trainer_args.delta=1.5")
+
+
+def test_a_machine_without_vllm_is_told(monkeypatch):
+    from mllmrec.training.grpo import check_vllm
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(Refusal, match="a CUDA device is not here"):
+        check_vllm()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("mllmrec.training.grpo.find_spec", lambda name: None)
+    with pytest.raises(Refusal, match="the package vllm is not here"):
+        check_vllm()

@@ -1,3 +1,6 @@
+import pytest
+
+from mllmrec.errors import Refusal
 from tests.launching import config, ids
 
 
@@ -20,3 +23,8 @@ def test_the_control_follows_the_steps_of_grpo_but_not_its_beta():
 
 def test_another_history_loss_is_another_model():
     assert ids("sft.history_loss=0.5")["sft"] != ids()["sft"]
+
+
+def test_what_the_trainer_would_not_heed_is_refused():
+    with pytest.raises(Refusal, match="packing would have no effect"):
+        config("+sft.trainer_args.packing=true")

@@ -119,7 +119,7 @@ def fixed(rows, answers):
 
 
 def drawing(kind, groups):
-    """A kind of trainer whose draws are these."""
+    """A kind of trainer whose draws are these; what is sampled first is put among them."""
     if kind is GRPOTrainer:
 
         class Stock(GRPOTrainer):
@@ -130,10 +130,11 @@ def drawing(kind, groups):
 
     class Ours(kind):
         def roll(self, samples):
-            super().roll(samples)
+            rolled = super().roll(samples)
+            prompts = [tuple(sample["prompt_ids"]) for sample in samples]
             if kind is Sampling:
-                self.book = None  # it knows what it wrote, not these
-            return [groups[tuple(sample["prompt_ids"])] for sample in samples]
+                groups.update(zip(prompts, rolled, strict=True))
+            return [groups[prompt] for prompt in prompts]
 
     return Ours
 
@@ -150,6 +151,7 @@ def charts(trainer):
         (Enumerating, 9999, {}),
         (Enumerating, 60, {}),
         (Sampling, 60, {}),
+        slow(Sampling, 9999, {"temperature": 0.7}),
         slow(Enumerating, 60, {"loss_type": "grpo"}),
         slow(Enumerating, 60, {"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.0}),
         (Enumerating, 60, {"loss_type": "bnpo", "scale_rewards": "batch"}),
