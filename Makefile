@@ -11,7 +11,8 @@ STAMP := $(VENV)/made-of
 # Locked by whoever is making it, an orphaned pip included; the system unlocks it for the dead.
 LOCK := .venv.lock
 ARGS ?=
-BENCH ?= $(sort $(wildcard bench/[!_]*.py))
+# Not kill.py: it has nothing to hold a time against, and takes a quarter of an hour.
+BENCH ?= $(filter-out bench/kill.py,$(sort $(wildcard bench/[!_]*.py)))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-all bench lint format venv constraints clean
@@ -32,7 +33,7 @@ test-slow: venv ## the slow tier: every stage end to end through the real comman
 test-all: lint ## lint, then both tiers that need no GPU
 	$(BIN)/pytest -m "not gpu"
 
-bench: venv ## the side-by-side benchmarks; one alone: BENCH=bench/NAME.py
+bench: venv ## side by side, into bench/RESULTS.md; one alone, or kill.py: BENCH=bench/NAME.py
 	@set -e; for file in $(BENCH); do echo "== $$file"; $(BIN)/python "$$file"; done
 
 lint: venv ## ruff (rules and format) and mypy

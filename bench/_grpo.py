@@ -53,15 +53,14 @@ def reward(completion_ids: Any, **_: Any) -> list[float]:
 
 
 def rows_of(asked: Questions) -> list[dict[str, Any]]:
-    columns = zip(asked.texts, asked.prompts, asked.candidates, strict=True)
+    columns = zip(asked.texts, asked.candidates, strict=True)
     return [
         {
             "sample_id": str(number),
             "prompt": [{"role": "user", "content": text}],
-            "prompt_ids": ids,
             "candidates": candidates,
         }
-        for number, (text, ids, candidates) in enumerate(columns)
+        for number, (text, candidates) in enumerate(columns)
     ]
 
 
@@ -127,6 +126,7 @@ def trainer_of(
     made.remove_callback(PrinterCallback)
     if side.is_ours:
         made.answers = answers
+        made.prompts = {str(number): ids for number, ids in enumerate(asked.prompts)}
         default = setup.config.stages["grpo"].tokens_per_batch
         made.tokens_per_batch = side.tokens_per_batch or default
         made.constraint = "token" if side.kind is Enumerating else None

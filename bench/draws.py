@@ -57,8 +57,10 @@ def counts(name: str, setup: Setup, asked: Questions, draws: int, constraint: st
     for weight in trainer.model.parameters():  # without the adapter: the plain model's own draws
         if weight.requires_grad:
             torch.nn.init.zeros_(weight)
-    (row,) = rows_of(asked)
-    groups = trainer.roll([{**row, "sample_id": str(n)} for n in range(draws // GROUP)])
+    (row,), (prompt,) = rows_of(asked), asked.prompts
+    samples = [{**row, "sample_id": str(number)} for number in range(draws // GROUP)]
+    trainer.prompts = {sample["sample_id"]: prompt for sample in samples}
+    groups = trainer.roll(samples)
     place = {tuple(answer): index for index, answer in enumerate(asked.answers[0])}
     drawn = [place[tuple(tokens)] for group in groups for tokens in group]
     return np.bincount(drawn, minlength=CANDIDATES)

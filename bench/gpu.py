@@ -8,7 +8,7 @@ its 32 rows as 4 × 8. Evaluation is held against the published loop: one prompt
 256 new tokens. Sides run one after the other, each in a process of its own, so that each has the
 whole memory. The share of the chip's peak counts 2 × parameters × tokens that were really fed,
 three times where gradients follow; tokens a second are those of the task, the same for both.
-Without CUDA it says so and writes nothing.
+Without CUDA it says so and writes nothing; --quick tries a small model on whatever there is.
 """
 
 import argparse
@@ -24,11 +24,12 @@ from _claims import Claim, options, record
 from _grpo import GROUP, PROMPTS, SIDES, trainer_of
 from _measure import beside
 from _setup import OURS, STOCK, Questions, Setup
-from evaluation import generated, ours
+from evaluation import differences, generated, naive, ours
 from transformers import Qwen3Config, Qwen3ForCausalLM, TrainerCallback
 
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # bfloat16, dense, by name of the device
 HISTORIES = {512: 14, 2048: 84}  # items, by the tokens that the prompt then has
+QUICK = {100: 1}
 WRITTEN = 256
 OTHER = "TRL, 4 times 8 rows"
 FOUR_BILLION = {
@@ -40,7 +41,15 @@ FOUR_BILLION = {
     "num_key_value_heads": 8,
     "head_dim": 128,
 }
-SMALL = {"vocab_size": 1024, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+SMALL = {
+    "vocab_size": 1024,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 32,
+}
 
 
 class Taken(NamedTuple):
@@ -50,15 +59,19 @@ class Taken(NamedTuple):
     fed: float  # tokens, those with gradients three times
     parameters: int
     peak: int  # bytes
+    apart: float = 0.0  # nats, of an answer's score from that of its whole sequence
 
 
-def random_model(attention: str, is_quick: bool) -> Any:
+def random_model(attention: str, args: argparse.Namespace) -> Any:
     torch.manual_seed(0)
-    shape = FOUR_BILLION | (SMALL if is_quick else {})
+    torch.set_num_threads(args.threads)
+    shape = FOUR_BILLION | (SMALL if args.quick else {})
     config = Qwen3Config(**shape, max_position_embeddings=40960, tie_word_embeddings=True)
-    config.dtype = torch.bfloat16
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        config.dtype = torch.bfloat16
+        torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda" if on_gpu else "cpu"):
         model = Qwen3ForCausalLM(config).eval()
     torch.set_default_dtype(torch.float32)
     model.set_attn_implementation(attention)
@@ -108,7 +121,7 @@ class Metered(TrainerCallback):
 
 def steps(pipe: Connection, name: str, history: int, args: argparse.Namespace) -> None:
     side, setup = SIDES[name], Setup("tiny", ("stage=grpo",))
-    model = random_model(OURS if side.is_ours else STOCK, args.quick)
+    model = random_model(OURS if side.is_ours else STOCK, args)
     meter = Meter(model)
     trainer = trainer_of(
         side,
@@ -126,15 +139,19 @@ def steps(pipe: Connection, name: str, history: int, args: argparse.Namespace) -
 def ranking(pipe: Connection, name: str, history: int, args: argparse.Namespace) -> None:
     setup = Setup("tiny")
     asked = setup.questions(2 if args.quick else 8, history)
-    model = random_model(OURS if name == "ours" else STOCK, args.quick)
+    model = random_model(OURS if name == "ours" else STOCK, args)
     meter = Meter(model)
     new = 8 if args.quick else WRITTEN
     run = partial(ours, setup) if name == "ours" else partial(generated, setup, tokens=new)
     for _ in range(args.repeats + 1):
         meter.start()
-        run(model, asked)
+        found = run(model, asked)
         meter.stop()
-    pipe.send(meter.taken())
+    taken = meter.taken()
+    if name == "ours":
+        model.set_attn_implementation(STOCK)
+        taken = taken._replace(apart=differences(found, naive(model, asked))[1])
+    pipe.send(taken)
 
 
 def measured(work: Callable[..., None], name: str, history: int, args: Any) -> Taken:
@@ -167,7 +184,9 @@ def task_tokens(asked: Questions) -> tuple[float, float]:
 
 def chip(args: argparse.Namespace) -> tuple[str, float]:
     """The device's name and its peak in FLOP/s."""
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    if args.quick and not torch.cuda.is_available():
+        return "no GPU", 1e12
+    name = torch.cuda.get_device_name()
     known = next((peak for key, peak in PEAKS.items() if key in name), None)
     if not (args.peak_tflops or known):
         raise SystemExit(f"{name}: its peak is not known here · type --peak-tflops N (bfloat16)")
@@ -184,7 +203,7 @@ def main() -> None:
         return
     name, peak = chip(args)
     claims = []
-    for tokens, history in HISTORIES.items():
+    for tokens, history in (QUICK if args.quick else HISTORIES).items():
         asked = Setup("tiny").questions(PROMPTS, history)
         prompt, answer = task_tokens(asked)
         if args.only != "evaluation":
@@ -199,6 +218,7 @@ def main() -> None:
             work = (2 if args.quick else 8) * (prompt + 10 * answer)
             claim = f"ranking, prompts of {tokens}, against generating {WRITTEN} tokens"
             claims += compare(claim, own, other, work, peak)
+            claims[-2].figures["from full sequences, nats"] = own.apart  # rounding of bfloat16
     record(__file__, claims, args, device=name)
 
 

@@ -149,15 +149,14 @@ def test_one_prompt_in_sft_grpo_and_evaluation(chain):
     tokenizer = load_tokenizer(made["merge"].folder)
     some, words = prepared.samples("train").head(5), conf.groups["words"]
     fit = fitted(some, "train", prepared, prompt, words, tokenizer, 4096, 2)  # as evaluation does
-    rolled = prompt_rows(fit, prompt)
+    rolled = [row["prompt"] for row in prompt_rows(fit, prompt)]
     texts = [one.text for one in fit.made]
     trained = answered_rows(texts, some["target"].to_list(), prepared, prompt, tokenizer)
     for one, rollout, row in zip(fit.made, rolled, trained, strict=True):
-        shown = tokenizer.apply_chat_template(
-            prompt.messages(one.text), add_generation_prompt=True, enable_thinking=False
+        ids = tokenizer.apply_chat_template(
+            rollout, add_generation_prompt=True, enable_thinking=False
         )["input_ids"]
-        ids = rollout["prompt_ids"]
-        assert shown == one.ids == ids == row["input_ids"][: len(ids)]
+        assert ids == one.ids == row["input_ids"][: len(ids)]
         assert row["labels"][: len(ids)] == [-100] * len(ids)
         assert all(label != -100 for label in row["labels"][len(ids) :])
 

@@ -69,6 +69,9 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
         peft_config=lora_config(options.lora, backbone, tokenizer),
     )
     equip(trainer, options, job.group(Algorithm), answers)
+    trainer.prompts = {
+        id: made.ids for id, made in zip(fit.samples["sample_id"], fit.made, strict=True)
+    }
     if options.probe:
         probe = Probe(options.probe, prepared, prompt, words, tokenizer, limit, job.seed)
         trainer.add_callback(ProbeCallback(probe, options.probe, job.scratch / "best", job.log))
@@ -180,7 +183,6 @@ def prompt_rows(fit: Fitted[Encoded], prompt: Prompt) -> list[dict[str, Any]]:
         {
             "sample_id": id,
             "prompt": prompt.messages(made.text),
-            "prompt_ids": made.ids,
             "target": target,
             "candidates": candidates.to_list(),
         }

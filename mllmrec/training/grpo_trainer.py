@@ -35,6 +35,7 @@ class Trainer(GRPOTrainer):
     of loss comes out as from one large batch, in bounded memory.
     """
 
+    prompts: Mapping[str, list[int]]  # by sample; in TRL's rows they would be walked at every step
     answers: Mapping[str, Tokens]  # the tokens of each item's answer, its end of turn included
     tokens_per_batch: int
     book: Book | None = None  # what the rollouts know of their completions' scores
@@ -51,8 +52,8 @@ class Trainer(GRPOTrainer):
         return super()._generate_and_score_completions(inputs)
 
     def _tokenize_prompts(self, prompts: Any) -> Any:
-        """The ids that the row brings: prompts are encoded in one place, and once."""
-        return [row["prompt_ids"] for row in self.rows], None, {}
+        """What they were encoded to before: in one place, and once."""
+        return [self.prompts[row["sample_id"]] for row in self.rows], None, {}
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().training_step(*args, **kwargs)

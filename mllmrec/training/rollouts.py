@@ -29,6 +29,9 @@ class Rolling(Trainer):
     def roll(self, samples: Sequence[Any]) -> Groups:
         raise NotImplementedError
 
+    def prompt(self, sample: Any) -> list[int]:
+        return self.prompts[sample["sample_id"]]
+
     def candidates(self, sample: Any) -> list[Tokens]:
         return [self.answers[item] for item in sample["candidates"]]
 
@@ -54,7 +57,7 @@ class Enumerating(Rolling):
 
     def score(self, samples: Sequence[Any]) -> None:
         """All candidates of these samples, and the probability of each to be drawn."""
-        self.tables = {s["sample_id"]: pack(s["prompt_ids"], self.candidates(s)) for s in samples}
+        self.tables = {s["sample_id"]: pack(self.prompt(s), self.candidates(s)) for s in samples}
         rows = list(self.tables.values())
         with torch.set_grad_enabled(self.keeps(rows)):
             self.book = self.scored(self.model, rows, self.charts_tokens)
@@ -115,7 +118,7 @@ class Writing(Rolling):
     def roll(self, samples: Sequence[Any]) -> Groups:
         with self.accelerator.autocast():
             groups = self.write(samples)
-        prompts = [tuple(sample["prompt_ids"]) for sample in samples]
+        prompts = [tuple(self.prompt(sample)) for sample in samples]
         found = {
             (prompt, tuple(one.tokens)): one
             for prompt, group in zip(prompts, groups, strict=True)
@@ -151,7 +154,7 @@ class Sampling(Writing):
         ]
         return decode.sample(
             self.model,
-            [sample["prompt_ids"] for sample in samples],
+            list(map(self.prompt, samples)),
             seeds,
             ends=self.eos_token_ids,
             pad_id=self._tokenizer.pad_token_id,
@@ -169,7 +172,7 @@ class Beaming(Writing):
     def write(self, samples: Sequence[Any]) -> list[list[Written]]:
         return decode.beams(
             self.model,
-            [sample["prompt_ids"] for sample in samples],
+            list(map(self.prompt, samples)),
             list(map(self.candidates, samples)),
             self.num_generations,
             pad_id=self._tokenizer.pad_token_id,

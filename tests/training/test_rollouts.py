@@ -95,7 +95,7 @@ def trainer_of(kind, model, tokenizer, rows, answers, folder, budget=9999, group
     made = kind(
         model=copy.deepcopy(model),
         args=GRPOConfig(**settings | options),
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(rows).remove_columns("prompt_ids"),
         reward_funcs=reward,
         processing_class=tokenizer,
         peft_config=LoraConfig(
@@ -103,6 +103,7 @@ def trainer_of(kind, model, tokenizer, rows, answers, folder, budget=9999, group
         ),
     )
     made.answers, made.tokens_per_batch, made.by_std = answers, budget, False
+    made.prompts = {row["sample_id"]: row["prompt_ids"] for row in rows}
     made.constraint = "token"
     made.add_callback(keep := Keep())
     return made, keep
@@ -131,7 +132,7 @@ def drawing(kind, groups):
     class Ours(kind):
         def roll(self, samples):
             rolled = super().roll(samples)
-            prompts = [tuple(sample["prompt_ids"]) for sample in samples]
+            prompts = [tuple(self.prompt(sample)) for sample in samples]
             if kind is Sampling:
                 groups.update(zip(prompts, rolled, strict=True))
             return [groups[prompt] for prompt in prompts]
