@@ -65,7 +65,7 @@ def faster(
     )
 
 
-def options(about: str | None, repeats: int = 5) -> argparse.ArgumentParser:
+def options(about: str | None, repeats: int = 3) -> argparse.ArgumentParser:
     """The arguments that all scripts share."""
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawTextHelpFormatter
@@ -79,6 +79,11 @@ def options(about: str | None, repeats: int = 5) -> argparse.ArgumentParser:
 
 def shapes(args: argparse.Namespace) -> list[str]:
     return ["tiny", "mid"] if args.shape == "both" else [args.shape]
+
+
+def rounds(shape: str, args: argparse.Namespace) -> int:
+    """How often each side runs: mid only stands beside tiny, and takes ten times as long."""
+    return args.repeats if shape == "tiny" else min(args.repeats, 2)
 
 
 def record(file: str, claims: Sequence[Claim], args: argparse.Namespace, device: str = "") -> None:

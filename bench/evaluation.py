@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _claims import Claim, faster, options, record, shapes
+from _claims import Claim, faster, options, record, rounds, shapes
 from _measure import interleaved
 from _setup import OURS, STOCK, Questions, Setup
 
@@ -24,7 +24,7 @@ from mllmrec.scoring.packed import answer_logps
 from mllmrec.scoring.trie import pack
 
 TOLERANCE, TIE = 1e-3, 1e-4  # nats, of an answer's sum
-PROMPTS = {"tiny": 16, "mid": 4}
+PROMPTS = {"tiny": 8, "mid": 2}
 GOALS = {256: 14.0, 60: 3.5, "naive": 6.0}
 
 Scores = list[list[float]]
@@ -117,7 +117,7 @@ def against_generation(setup: Setup, asked: Questions, args: argparse.Namespace)
     sides = {tokens: partial(published, tokens) for tokens in lengths}
     sides |= {"ours": partial(ours, setup, mine, asked), "naive": partial(naive, stock, asked)}
     is_tiny = setup.shape == "tiny"
-    taken = interleaved(sides, args.repeats if is_tiny else min(args.repeats, 3))
+    taken = interleaved(sides, rounds(setup.shape, args))
     made = [
         faster(
             f"{setup.shape}: against greedy generation of {tokens} tokens",
@@ -154,7 +154,7 @@ def id_alone(name: str, args: argparse.Namespace) -> list[Claim]:
         mine, stock = setup.model(OURS), setup.model(STOCK)
         equal, largest = differences(ours(setup, mine, asked), naive(stock, asked))
         sides = {"ours": partial(ours, setup, mine, asked), "naive": partial(naive, stock, asked)}
-        taken = interleaved(sides, args.repeats)
+        taken = interleaved(sides, rounds(name, args))
         told = "item tokens" if has_tokens else "plain text"
         made.append(
             faster(
@@ -173,9 +173,9 @@ def by_candidates(setup: Setup, args: argparse.Namespace) -> list[Claim]:
     """Cost follows the tokens that differ: ms for 1,000 fed tokens at 10 candidates and at more."""
     counts = (10, 30) if args.quick else (10, 30, 100)
     model = setup.model(OURS)
-    asked = {count: setup.questions(2 if args.quick else 4, candidates=count) for count in counts}
+    asked = {count: setup.questions(2, candidates=count) for count in counts}
     sides = {count: partial(ours, setup, model, asked[count]) for count in counts}
-    taken = interleaved(sides, args.repeats)
+    taken = interleaved(sides, rounds(setup.shape, args))
     cost: dict[int, float] = {}
     made = []
     for count, timing in taken.items():

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from _claims import Claim, faster, options, record, shapes
+from _claims import Claim, faster, options, record, rounds, shapes
 from _measure import interleaved
 from _setup import OURS, STOCK, Questions, Setup
 from torch import Tensor
@@ -92,7 +92,7 @@ def claims_of(name: str, args: argparse.Namespace) -> list[Claim]:
             "gradients apart": ((ours - theirs).norm() / theirs.norm()).item(),
         }
         sides[side] = partial(lambda s: gradient(stock, plain(stock, asked, s)), side)
-    taken = interleaved(sides, args.repeats if name == "tiny" else min(args.repeats, 3))
+    taken = interleaved(sides, rounds(name, args))
     return [
         faster(
             f"{name}: forward and backward of {sum(map(len, asked.answers))} answers to "
