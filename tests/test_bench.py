@@ -13,8 +13,7 @@ SCRIPTS = ("scoring", "evaluation", "grpo_step", "draws", "memory", "gpu")
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_it_runs_and_its_sides_agree(root, name):
-    results = [root / "bench" / "RESULTS.md", root / "bench" / "results.json"]
-    before = [path.read_bytes() for path in results]
+    before = results(root)
     words = [] if name == "draws" else ["--shape", "tiny"]
     done = subprocess.run(
         [sys.executable, root / "bench" / f"{name}.py", "--quick", "--repeats", "1", *words],
@@ -26,7 +25,12 @@ def test_it_runs_and_its_sides_agree(root, name):
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert "| claim | ratio |" in done.stdout
-    assert [path.read_bytes() for path in results] == before
+    assert results(root) == before
+
+
+def results(root):
+    files = (root / "bench" / name for name in ("RESULTS.md", "results.json"))
+    return [path.read_bytes() for path in files if path.exists()]
 
 
 def test_every_script_is_tried(root):
