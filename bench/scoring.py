@@ -79,6 +79,8 @@ def gradient(model: Any, logps: Tensor) -> Tensor:
 def claims_of(name: str, args: argparse.Namespace) -> list[Claim]:
     setup = Setup(name)
     asked = ragged(setup, args.quick)
+    if name == "mid":
+        asked = asked.first(2)  # all of them as rows of their own would take 13 GB
     mine, stock = setup.model(OURS).train(), setup.model(STOCK).train()
     found = shared(mine, asked)
     ours = gradient(mine, found)
