@@ -1,10 +1,14 @@
 """Group relative policy optimisation (arXiv 2402.03300) and the losses that TRL has of it."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mllmrec.algorithm.base import Algorithm
+from mllmrec.errors import Refusal
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
 
 Unit = Annotated[float, Field(gt=0, le=1)]
 
@@ -32,15 +36,21 @@ class Grpo(Algorithm):
     temperature: Annotated[float, Field(gt=0)]
     top_p: Unit
 
-    @model_validator(mode="after")
-    def check_rollout(self) -> Self:
-        if self.rollout != "sample" and self.top_p < 1:
-            raise ValueError("top_p below 1 needs rollout=sample")
-        if self.rollout == "beam" and self.temperature != 1:
-            raise ValueError("temperature other than 1 needs rollout=enumerate or rollout=sample")
-        if self.rollout != "enumerate" and self.constraint == "sequence":
-            raise ValueError("constraint=sequence needs rollout=enumerate")
-        return self
+    def check(self, config: "Config") -> None:
+        plain = {"top_p": 1.0, "temperature": 1.0, "constraint": None}
+        suits = {"top_p": ("sample",), "temperature": ("enumerate", "sample")}
+        if self.constraint == "sequence":
+            suits["constraint"] = ("enumerate",)
+        for name, rollouts in suits.items():
+            value = getattr(self, name)
+            if value != plain[name] and self.rollout not in rollouts:
+                only = " or ".join(f"algorithm.rollout={rollout}" for rollout in rollouts)
+                default = "null" if plain[name] is None else plain[name]
+                raise Refusal(
+                    f"algorithm.{name}={value}: algorithm.rollout={self.rollout} has no use for it",
+                    allowed=f"with {only}",
+                    do=f"type algorithm.{name}={default}, or {only}",
+                )
 
     def trainer_args(self) -> dict[str, Any]:
         return {

@@ -48,6 +48,7 @@ class Grpo(Stage, GrpoOptions):
         check_probe(self, config)
         self.check_trainer(config)
         algorithm = config.groups["algorithm"]
+        algorithm.check(config)
         candidates = int(config.stages["prepare"].train_protocol[3:]) + 1
         if algorithm.rollout == "beam" and self.num_generations > candidates:
             raise Refusal(
@@ -58,9 +59,10 @@ class Grpo(Stage, GrpoOptions):
             )
         if self.vllm and (algorithm.rollout != "sample" or algorithm.constrained):
             raise Refusal(
-                f"grpo.vllm=true: algorithm.rollout={algorithm.rollout} is not written by vLLM",
+                f"grpo.vllm=true: algorithm.rollout={algorithm.rollout} with "
+                f"algorithm.constraint={algorithm.constrained} is not written by vLLM",
                 allowed="free sampling: algorithm.rollout=sample algorithm.constraint=null",
-                do="type grpo.vllm=false, or algorithm.rollout=sample",
+                do="type algorithm.rollout=sample algorithm.constraint=null, or grpo.vllm=false",
             )
         if self.vllm and self.lora.item_rows and getattr(config.backbone, "item_tokens", False):
             raise Refusal(

@@ -28,9 +28,9 @@ def test_trl_takes_every_argument(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["algorithm.top_p=0.9"], "needs rollout=sample"),
-        (["algorithm.rollout=beam", "algorithm.temperature=0.9"], "needs rollout=enumerate"),
-        (["algorithm.rollout=sample", "algorithm.constraint=sequence"], "needs rollout=enumerate"),
+        (["algorithm.top_p=0.9"], "top_p=0.9: algorithm.rollout=enumerate has no use"),
+        (["algorithm.rollout=beam", "algorithm.temperature=0.9"], "temperature=0.9"),
+        (["algorithm.rollout=sample", "algorithm.constraint=sequence"], "constraint=sequence"),
         (["algorithm.rollout=exact"], "algorithm.rollout='exact'"),
         (["algorithm.rollout=some"], "algorithm.rollout='some'"),
     ],
