@@ -16,6 +16,7 @@ from typing import Any
 from _measure import Timing
 
 HERE = Path(__file__).parent
+SHAPES = ("tiny", "mid")
 PACKAGES = ("torch", "transformers", "trl", "peft")
 
 
@@ -70,7 +71,7 @@ def options(about: str | None, repeats: int = 3) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--shape", choices=["tiny", "mid", "both"], default="both")
+    parser.add_argument("--shape", choices=[*SHAPES, "both"], default="both")
     parser.add_argument("--repeats", type=int, default=repeats, help="rounds; the median counts")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--quick", action="store_true", help="small sizes; writes nothing")
@@ -78,7 +79,7 @@ def options(about: str | None, repeats: int = 3) -> argparse.ArgumentParser:
 
 
 def shapes(args: argparse.Namespace) -> list[str]:
-    return ["tiny", "mid"] if args.shape == "both" else [args.shape]
+    return [*SHAPES] if args.shape == "both" else [args.shape]
 
 
 def rounds(shape: str, args: argparse.Namespace) -> int:
@@ -102,17 +103,20 @@ def record(file: str, claims: Sequence[Claim], args: argparse.Namespace, device:
     made = [{**rounded(asdict(one)), "met": one.met, **where} for one in claims]
     print(*table(made), sep="\n")
     if not args.quick:
-        write(script, made, HERE)
+        write(script, made, HERE, shapes(args))
     if any(one.equal is False for one in claims):
         sys.exit(f"{script}: what must be equal was not")
 
 
-def write(script: str, made: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Replace the claims of one script in both files."""
+def write(
+    script: str, made: Sequence[dict[str, Any]], folder: Path, ran: Sequence[str] = SHAPES
+) -> None:
+    """Replace the claims of one script in both files; those of shapes that did not run stay."""
+    others = tuple(f"{shape}:" for shape in SHAPES if shape not in ran)
     file = folder / "results.json"
     old = json.loads(file.read_text()) if file.exists() else []
-    kept = [one for one in old if one["script"] != script]
-    every = sorted([*kept, *made], key=lambda one: one["script"])
+    kept = [one for one in old if one["script"] != script or one["claim"].startswith(others)]
+    every = sorted([*kept, *made], key=lambda one: (one["script"], one["claim"].startswith("mid:")))
     file.write_text(json.dumps(every, indent=1, ensure_ascii=False) + "\n")
     (folder / "RESULTS.md").write_text("\n".join(page(every)) + "\n")
 
@@ -128,12 +132,16 @@ def page(every: Sequence[dict[str, Any]]) -> list[str]:
     ]
     for script in dict.fromkeys(one["script"] for one in every):
         own = [one for one in every if one["script"] == script]
-        versions = ", ".join(f"{name} {number}" for name, number in own[0]["versions"].items())
         about = (ast.get_docstring(ast.parse((HERE / script).read_text())) or "").split("\n")[0]
         lines += ["", f"## {script}", "", about, ""]
-        lines += [f"`{own[0]['command']}` · {own[0]['date']} · {own[0]['machine']} · {versions}"]
+        lines += [*dict.fromkeys(map(circumstances, own))]
         lines += ["", *table(own)]
     return lines
+
+
+def circumstances(one: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in one["versions"].items())
+    return f"- `{one['command']}` · {one['date']} · {one['machine']} · {versions}"
 
 
 def table(made: Sequence[dict[str, Any]]) -> list[str]:
@@ -150,11 +158,9 @@ def said(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "**no**"
-    return (
-        f"{value:,.4g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else (f"{value:,.0f}" if isinstance(value, float) else str(value))
-    )
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)
 
 
 def rounded(value: Any) -> Any:

@@ -151,7 +151,7 @@ def claims_of(shape: str, args: argparse.Namespace) -> list[Claim]:
 
 
 def main() -> None:
-    args = options(__doc__).parse_args()
+    args = options(__doc__, repeats=5).parse_args()
     torch.set_num_threads(args.threads)
     record(__file__, [claim for name in shapes(args) for claim in claims_of(name, args)], args)
 

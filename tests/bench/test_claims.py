@@ -31,6 +31,14 @@ def test_a_script_replaces_its_own_claims_alone(claims, tmp_path):
     assert "| new | 3 |" in page and "old" not in page and "## memory.py" in page
 
 
+def test_a_shape_that_did_not_run_keeps_its_claims(claims, tmp_path):
+    both = [made(claims, "draws.py", claim=f"{shape}: a") for shape in ("tiny", "mid")]
+    claims.write("draws.py", both, tmp_path)
+    claims.write("draws.py", [made(claims, "draws.py", claim="tiny: b")], tmp_path, ["tiny"])
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert [one["claim"] for one in found] == ["tiny: b", "mid: a"]
+
+
 @pytest.mark.parametrize(
     ("goal", "equal", "met"),
     [(None, None, None), (2.0, None, True), (2.1, None, False), (2.0, False, False)],
