@@ -42,7 +42,7 @@ def test_every_experiment_composes_with_every_stage(experiment, stage):
 
 def test_an_experiment_may_set_what_the_goal_does_not_stand_on():
     made = compose_typed("experiment=debug", "stage=prepare")
-    assert set(made.dropped) == {"grpo", "pretrain", "sft"}
+    assert set(made.dropped) == {"evaluate", "grpo", "pretrain", "sft"}
     assert made.stages["prepare"].protocols == ["uni9"]
     assert compose_typed("experiment=debug").dropped == ()
 
