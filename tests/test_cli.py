@@ -82,7 +82,9 @@ def test_a_plan_builds_nothing(tmp_path):
     done = launch(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "prepare" in done.stdout and "not built yet" in done.stdout
-    assert "set by the experiment, not part of this goal: evaluate, grpo, pretrain, sft" in done.stdout
+    assert (
+        "set by the experiment, not part of this goal: evaluate, grpo, pretrain, sft" in done.stdout
+    )
     assert not (tmp_path / "artifacts").exists()
 
 
