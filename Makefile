@@ -11,11 +11,11 @@ STAMP := $(VENV)/made-of
 # Locked by whoever is making it, an orphaned pip included; the system unlocks it for the dead.
 LOCK := .venv.lock
 ARGS ?=
-# Not kill.py: it has nothing to hold a time against, and takes a quarter of an hour.
-BENCH ?= $(filter-out bench/kill.py,$(sort $(wildcard bench/[!_]*.py)))
+# Not kill.py and leak.py: they have nothing to hold a time against, and take a quarter of an hour.
+BENCH ?= $(filter-out bench/kill.py bench/leak.py,$(sort $(wildcard bench/[!_]*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-all bench lint format venv constraints clean
+.PHONY: help run study test test-slow test-all bench lint format venv constraints clean
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
@@ -23,6 +23,14 @@ help: ## this list
 
 run: venv ## python launch.py $(ARGS); without ARGS the toy run: offline, two cores, minutes
 	$(BIN)/python launch.py $(ARGS)
+
+STUDY := outputs/study
+study: venv ## what captions and rationales are worth: three runs that share what they can, one table
+	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/plain prompt.captions=false cot_prob=0 $(ARGS)
+	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/captions cot_prob=0 $(ARGS)
+	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/rationales cot_prob=0.1 $(ARGS)
+	$(BIN)/python launch.py stage=compare '+compare.runs.plain=$(STUDY)/plain' \
+		'+compare.runs.captions=$(STUDY)/captions' '+compare.runs.rationales=$(STUDY)/rationales'
 
 test: lint ## lint, then the cheap tier of tests: about two minutes on two cores
 	$(BIN)/pytest

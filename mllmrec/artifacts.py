@@ -17,6 +17,7 @@ from typing import Any
 from mllmrec.errors import Refusal
 
 MANIFEST = "manifest.json"
+REPORT = "report.json"  # beside the metrics; the manifest and tracking take it up
 PARTIAL = ".partial-"
 SCRATCH = ".scratch"  # within a partial folder: what a build needs to go on, and nobody after it
 
@@ -165,6 +166,8 @@ def partial_of(folder: Path) -> Path:
 
 def publish(partial: Path, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
     """Turn a finished partial folder into an artifact: the manifest last, then one rename."""
+    if (partial / REPORT).is_file():
+        manifest = {**manifest, "report": json.loads((partial / REPORT).read_text())}
     write_json(partial / MANIFEST, {**manifest, "files": folder_files(partial)})
     return put_in_place(partial, folder)
 

@@ -57,12 +57,13 @@ def build_locked(
     inputs = {name: done[id] for name, id in step.inputs.items()}
     for artifact in inputs.values():
         artifact.verify(thorough=True)
-    if step.stage.needs_torch:
+    groups = {name: config.groups[name] for name in step.stage.uses}
+    if step.stage.needs_torch or any(getattr(one, "needs_torch", False) for one in groups.values()):
         ready_torch(config.top.threads)
     job = Job(
         out=partial,
         inputs={name: artifact.folder for name, artifact in inputs.items()},
-        groups={name: config.groups[name] for name in step.stage.uses},
+        groups=groups,
         seed=config.top.seed,
         log=lambda metrics, at: on_metrics(step.label, metrics, at),
     )

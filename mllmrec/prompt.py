@@ -21,7 +21,16 @@ Section = Literal["task", "history", "candidates", "hint", "instruction"]
 SECTIONS: tuple[Section, ...] = ("task", "history", "candidates", "hint", "instruction")
 FORMS = {"id": "[ITEM_id]", "id_title": "[ITEM_id] title"}
 FIELDS = {"noun", "nouns", "verb"}  # given by the dataset: movie, movies, watched
-EXTRA_FIELDS = {"instruction": {"form"}, "hint": {"rationale"}, "listing": {"form", "k"}}
+EXTRA_FIELDS = {
+    "instruction": {"form"},
+    "hint": {"rationale"},
+    "listing": {"form", "k"},
+    "caption": {"caption"},
+}
+NEEDED = {"hint": "rationale", "caption": "caption"}  # without it, what is told would be lost
+THOUGHT = "<think>\n{}\n</think>\n\n"  # Qwen's form, empty where thinking is switched off
+Captions = Mapping[str, str]  # by item id
+NO_CAPTIONS: Captions = {}
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[%\[\]<>]")
 _TAG = re.compile(r"<(?=[|/A-Za-z])")
 
@@ -53,6 +62,11 @@ def shown_title(title: str | None, words: int | None = None) -> str:
     return _TAG.sub("< ", " ".join(kept))
 
 
+def disarmed(rationale: str | None) -> str:
+    """A rationale that cannot open or close a tag; nothing where it is blank."""
+    return _TAG.sub("< ", rationale or "").strip()
+
+
 def _percent(match: re.Match[str]) -> str:
     raw = match[0].encode("utf-8", "surrogatepass")
     return "".join(f"%{byte:02X}" for byte in raw)
@@ -65,6 +79,11 @@ class Prompt(Model):
     ``{rationale}``. An empty text leaves its line out; a section with nothing to say is dropped.
     ``listing`` asks for ``{k}`` items, in an evaluation that has lists written, and nowhere else.
     ``too_long`` says what becomes of a prompt over the model's limit (``rendering.shortened``).
+
+    ``captions`` puts what pictures show behind titles, as ``caption`` says and up to
+    ``caption_words`` words of it; ``auto`` is settled by the dataset before anything reads it
+    (``settled``). ``inject`` says where a rationale goes: a hint in the ``prompt``, a thought that
+    the model learns to write before its answer (``completion``), or nowhere (``none``).
     """
 
     task: str
@@ -78,9 +97,14 @@ class Prompt(Model):
     title_words: int | None = Field(ge=1)
     listing: Annotated[str, NoEffect()]  # but for a rank that has lists written, which adds it
     too_long: Literal["error", "drop_oldest"]
+    captions: Literal["auto"] | bool
+    caption: str
+    caption_words: int | None = Field(ge=1)
+    inject: Annotated[Literal["prompt", "completion", "none"], NoEffect()]  # but where one goes
 
     @field_validator(
-        "task", "history_header", "candidates_header", "hint", "instruction", "listing"
+        *("task", "history_header", "candidates_header", "hint", "instruction", "listing"),
+        "caption",
     )
     @classmethod
     def _known_fields(cls, text: str, info: Any) -> str:
@@ -91,8 +115,9 @@ class Prompt(Model):
             raise ValueError(f"unknown field {sorted(used - allowed)}, allowed: {sorted(allowed)}")
         if any(spec or conversion for _, _, spec, conversion in parsed):
             raise ValueError("fields are plain {name}; write {{ and }} for braces")
-        if info.field_name == "hint" and "rationale" not in used:
-            raise ValueError("has no {rationale}, so a rationale would be lost")
+        needed = NEEDED.get(info.field_name)
+        if needed and needed not in used:
+            raise ValueError(f"has no {{{needed}}}, so a {needed} would be lost")
         return text
 
     @field_validator("order")
@@ -102,21 +127,36 @@ class Prompt(Model):
             raise ValueError(f"must name each of {', '.join(SECTIONS)} once")
         return order
 
+    def settled(self, is_captioned: bool) -> "Prompt":
+        """The same prompt with ``captions`` true or false: of ``auto``, whether there are any."""
+        on = is_captioned if self.captions == "auto" else self.captions
+        return self.model_copy(update={"captions": on})
+
+    def knobs(self) -> dict[str, Any]:
+        """Those that have an effect: how captions are shown, only where they are."""
+        found = super().knobs()
+        return found if self.captions else {k: v for k, v in found.items() if "caption" not in k}
+
     def shown(self, titles: Mapping[str, str]) -> dict[str, str]:
         """Titles as the prompt shows them: what an answer's title is compared with."""
         return {item_id: shown_title(title, self.title_words) for item_id, title in titles.items()}
 
-    def item_text(self, item_id: str, title: str | None) -> str:
-        """``[ITEM_12] Title``, or the bracket alone where there is no title."""
-        return f"[ITEM_{escape(item_id)}] {shown_title(title, self.title_words)}".rstrip()
+    def item_text(self, item_id: str, title: str | None, caption: str | None = None) -> str:
+        """``[ITEM_12] Title, caption``; the bracket alone where there is neither."""
+        told = shown_title(caption, self.caption_words).rstrip(",.;:")
+        behind = self.caption.format(caption=told) if told else ""
+        return f"[ITEM_{escape(item_id)}] {shown_title(title, self.title_words)}{behind}".rstrip()
 
     def answer_text(self, item_id: str, title: str | None) -> str:
         """What the model is to write for an item, in the form of the knob ``answer``."""
         return self.item_text(item_id, title if self.answer == "id_title" else None)
 
-    def history_text(self, items: Iterable[str], titles: Mapping[str, str]) -> str:
+    def history_text(
+        self, items: Iterable[str], titles: Mapping[str, str], captions: Captions = NO_CAPTIONS
+    ) -> str:
         """A user's items as raw lines, oldest first: text for dense next-item pretraining."""
-        return "".join(f"{self.item_text(item, titles[item])}\n" for item in items)
+        lines = [self.item_text(item, titles[item], captions.get(item)) for item in items]
+        return "".join(f"{line}\n" for line in lines)
 
     def render(
         self,
@@ -125,18 +165,20 @@ class Prompt(Model):
         titles: Mapping[str, str],
         words: Mapping[str, str],
         rationale: str | None = None,
+        captions: Captions = NO_CAPTIONS,
     ) -> str:
         """The user's message: history (oldest first), candidates as given, hint, instruction.
 
         ``words`` has the dataset's noun, nouns and verb. A rationale (None or blank: no hint) is
         shown as ``hint`` says; tags inside it are disarmed, so that it cannot close its own.
         """
-        told = _TAG.sub("< ", rationale or "").strip()
+        told = disarmed(rationale)
         hint = self.hint.format(**words, rationale=told) if told else ""
+        head = self.candidates_header
         texts: dict[Section, str] = {
             "task": self.task.format(**words),
-            "history": self.listed_history(history, titles, words),
-            "candidates": self._listed(self.candidates_header, candidates, titles, words, False),
+            "history": self.listed_history(history, titles, words, captions),
+            "candidates": self._listed(head, candidates, titles, words, False, captions),
             "hint": hint,
             "instruction": self.instruction.format(**words, form=FORMS[self.answer]),
         }
@@ -148,24 +190,40 @@ class Prompt(Model):
         return f"{text}\n\n{line}" if line else text
 
     def listed_history(
-        self, history: Sequence[str], titles: Mapping[str, str], words: Mapping[str, str]
+        self,
+        history: Sequence[str],
+        titles: Mapping[str, str],
+        words: Mapping[str, str],
+        captions: Captions = NO_CAPTIONS,
     ) -> str:
         """The section of the history as ``render`` writes it, its header included."""
-        return self._listed(self.history_header, history, titles, words, self.numbered)
+        return self._listed(self.history_header, history, titles, words, self.numbered, captions)
+
+    def thought(self, rationale: str | None) -> str:
+        """What stands before an answer under ``inject=completion``: a thought, or an empty one.
+
+        The empty one is what a chat template puts before an answer whose thinking is switched off.
+        """
+        return THOUGHT.format(disarmed(rationale))
 
     def messages(self, user_text: str) -> list[dict[str, str]]:
         """The conversation that a chat template renders: one message, by the user."""
         return [{"role": "user", "content": user_text}]
 
-    def encode_all(self, tokenizer: Any, user_texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each prompt up to where the answer begins, thinking switched off."""
-        texts = self.framed(tokenizer, user_texts)
+    def encode_all(
+        self, tokenizer: Any, user_texts: Sequence[str], thinking: bool = False
+    ) -> list[list[int]]:
+        """Token ids of each prompt up to where the answer begins, as ``framed``."""
+        texts = self.framed(tokenizer, user_texts, thinking)
         return tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
 
-    def framed(self, tokenizer: Any, user_texts: Sequence[str]) -> list[str]:
+    def framed(
+        self, tokenizer: Any, user_texts: Sequence[str], thinking: bool = False
+    ) -> list[str]:
         """Each message in the chat format of the model, up to where the answer begins.
 
-        Raises Refusal where the tokenizer has no chat template.
+        With ``thinking`` off the thought before the answer is there already, and empty. Raises
+        Refusal where the tokenizer has no chat template.
         """
         if not tokenizer.chat_template:
             raise Refusal(
@@ -178,7 +236,7 @@ class Prompt(Model):
         texts = tokenizer.apply_chat_template(
             [self.messages(text) for text in user_texts],
             add_generation_prompt=True,
-            enable_thinking=False,
+            enable_thinking=thinking,
             tokenize=False,  # what tokenize=True returns differs between versions
         )
         return list(texts)
@@ -199,10 +257,11 @@ class Prompt(Model):
         titles: Mapping[str, str],
         words: Mapping[str, str],
         numbered: bool,
+        captions: Captions,
     ) -> str:
         if not items:
             return ""
-        lines = [self.item_text(item, titles[item]) for item in items]
+        lines = [self.item_text(item, titles[item], captions.get(item)) for item in items]
         if numbered:
             lines = [f"{number}. {line}" for number, line in enumerate(lines, 1)]
         return "\n".join([header.format(**words), *lines] if header else lines)

@@ -1,11 +1,14 @@
 """The records that stages hand to one another, as Parquet tables with fixed columns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
+
+from mllmrec.seeds import seed_for
 
 ITEMS = pl.Schema(
     {
@@ -26,6 +29,16 @@ SAMPLES = pl.Schema(  # and one column of candidates (list of item ids, shuffled
         "target": pl.String(),
     }
 )
+CAPTIONS = pl.Schema(
+    {
+        "item_id": pl.String(),
+        "text": pl.String(),
+        "writer": pl.String(),  # the kind of the captioner
+        "picture_sha256": pl.String(),
+    }
+)
+RATIONALES = pl.Schema({"sample_id": pl.String(), "text": pl.String(), "writer": pl.String()})
+FAILURES = pl.Schema({"id": pl.String(), "why": pl.String()})  # of an item or a sample
 
 Split = Literal["train", "validation", "test"]
 
@@ -38,9 +51,17 @@ class Prepared:
     interactions, oldest first), ``train|validation|test.parquet`` (SAMPLES plus a column a
     protocol; ``train`` has the one column ``train``), and where the dataset knows its own
     process ``oracle.parquet`` (sample_id, protocol, scores in the order of the candidates).
+    ``captioned`` is the folder that the stage ``caption`` publishes, with ``captions.parquet``
+    (CAPTIONS), or None where captions are not to be seen.
     """
 
     folder: Path
+    captioned: Path | None = None
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, Path]) -> "Prepared":
+        """What a stage stands on, by the names of its inputs: prepare, and perhaps captions."""
+        return cls(inputs["prepare"], inputs.get("captions"))
 
     @cached_property
     def items(self) -> pl.DataFrame:
@@ -51,11 +72,30 @@ class Prepared:
         return dict(zip(self.items["item_id"], self.items["title"], strict=True))
 
     @cached_property
+    def captions(self) -> dict[str, str]:
+        """Captions by item id, of the items that have one."""
+        if self.captioned is None:
+            return {}
+        table = pl.read_parquet(self.captioned / "captions.parquet")
+        return dict(zip(table["item_id"], table["text"], strict=True))
+
+    @cached_property
     def sequences(self) -> pl.DataFrame:
         return pl.read_parquet(self.folder / "sequences.parquet")
 
     def samples(self, split: Split) -> pl.DataFrame:
         return pl.read_parquet(self.folder / f"{split}.parquet")
+
+    def chosen(self, split: Split, most: int | None, seed: int, purpose: str) -> pl.DataFrame:
+        """At most so many samples of a split, in the table's order, by a hash of their ids.
+
+        For one purpose the choice of fewer is a part of the choice of more.
+        """
+        samples = self.samples(split)
+        if most is None or most >= len(samples):
+            return samples
+        keys = [seed_for(seed, purpose, id) for id in samples["sample_id"]]
+        return samples[sorted(sorted(range(len(keys)), key=keys.__getitem__)[:most])]
 
     @property
     def oracle(self) -> Path:

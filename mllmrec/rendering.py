@@ -62,7 +62,9 @@ def render_all(
     rows = zip(samples["sample_id"], samples["history"], samples[protocol], strict=True)
     return [
         prompt.render(
-            history.to_list(), candidates.to_list(), prepared.titles, spoken, rationales.get(id)
+            *(history.to_list(), candidates.to_list(), prepared.titles, spoken),
+            rationales.get(id),
+            prepared.captions,
         )
         for id, history, candidates in rows
     ]
@@ -78,6 +80,7 @@ def fitted(
     limit: int,
     room: int,
     rationales: Mapping[str, str] | None = None,
+    thinking: bool = False,
 ) -> Fitted[Encoded]:
     """Every sample's prompt, encoded: with ``room`` for its answer it has at most ``limit`` tokens.
 
@@ -87,7 +90,7 @@ def fitted(
 
     def make(some: pl.DataFrame) -> list[Encoded]:
         texts = render_all(some, protocol, prepared, prompt, words, rationales)
-        return [*map(Encoded, texts, prompt.encode_all(tokenizer, texts))]
+        return [*map(Encoded, texts, prompt.encode_all(tokenizer, texts, thinking))]
 
     return shortened(samples, make, prompt, limit, room, size=lambda one: len(one.ids))
 

@@ -61,12 +61,18 @@ def reach(
     if config.top.plan_only:
         print_plan(steps, config.dropped)
         return
+    for step in steps:
+        if step.action in ("build", "resume"):
+            step.stage.ready(config)
     store.make_writable()
     roots.remember(store, folder, (step.id for step in steps))
     goal = steps[-1]
     launch_id = digest({"goal": goal.id, "store": str(store.root), "overrides": list(overrides)})
+    told = plain.get("prompt", {}).get("captions")
+    if told == "auto" and "caption" in config.stages:
+        log.info("prompt.captions=auto: %s", "on" if config.prompt.captions else "off, no pictures")
     with open_run(
-        config.tracking,
+        config.tracking.model_copy(update={"tags": tags_of(config, steps)}),
         config={**plain, "provenance": provenance.record()},
         goal=config.top.goal,
         overrides=overrides,
@@ -88,11 +94,27 @@ def tell(tracker: Tracker, steps: Sequence[Step], done: Mapping[str, Artifact]) 
         for name, value in done[step.id].manifest["metrics"].items()
     }
     tracker.summary(columns)
+    for step in steps:
+        if step.id in done:
+            tell_report(tracker, step.label, done[step.id].manifest.get("report", {}))
     made = {
         step.label: done[step.id].folder for step in steps if step.action in ("build", "resume")
     }
     used = {step.label: done[step.id].folder for step in steps if step.action == "reuse"}
     tracker.lineage(inputs=used, outputs=made)
+
+
+def tell_report(tracker: Tracker, label: str, report: Mapping[str, Any]) -> None:
+    """The lists of a stage's report as tables."""
+    for name, rows in report.items():
+        if isinstance(rows, list) and rows:
+            tracker.table(f"{label}/{name}", [*rows[0]], [[*row.values()] for row in rows])
+
+
+def tags_of(config: Config, steps: Sequence[Step]) -> list[str]:
+    """The tags of a run: those of the config, and a warning where rationales were told targets."""
+    leaks = config.reasoner.reveal_target and any("reasoner" in step.stage.uses for step in steps)
+    return [*config.tracking.tags, *(["reveal_target"] if leaks else [])]
 
 
 def prefix_of(step: Step) -> str:

@@ -17,18 +17,26 @@ from mllmrec.errors import Refusal
 if TYPE_CHECKING:
     from mllmrec.algorithm.base import Algorithm
     from mllmrec.backbone.base import Backbone
+    from mllmrec.captioner.base import Captioner
     from mllmrec.dataset.base import Dataset
     from mllmrec.prompt import Prompt
     from mllmrec.reasoner.base import Reasoner
+    from mllmrec.refiner.base import Refiner
     from mllmrec.reward.base import Reward
     from mllmrec.stage.base import Stage
     from mllmrec.tracking import Tracking
 
 TARGET = "_target_"
-GROUPS = ("dataset", "backbone", "reasoner", "prompt", "reward", "algorithm", "tracking")
-BUILT = ("prepare", "pretrain", "pseudo_cot", "sft", "merge", "grpo", "sft_continued", "evaluate")
-STAGES = (*BUILT, "show", "ls", "gc")
-FORCIBLE = (*BUILT, "rank", "show")  # evaluate stands on one rank a policy
+GROUPS = (
+    *("dataset", "backbone", "captioner", "reasoner", "refiner"),
+    *("prompt", "reward", "algorithm", "tracking"),
+)
+BUILT = (
+    *("prepare", "caption", "pseudo_cot", "refine", "pretrain", "assess"),
+    *("sft", "merge", "grpo", "sft_continued", "evaluate"),
+)
+STAGES = (*BUILT, "show", "compare", "ls", "gc")
+FORCIBLE = (*BUILT, "rank", "consistency", "hints", "show")  # some that others make for themselves
 NAMED = ("reward",)  # groups that hold several components, each under its own name
 
 
@@ -110,8 +118,16 @@ class Config(Model):
         return self.groups["backbone"]
 
     @property
+    def captioner(self) -> "Captioner":
+        return self.groups["captioner"]
+
+    @property
     def reasoner(self) -> "Reasoner":
         return self.groups["reasoner"]
+
+    @property
+    def refiner(self) -> "Refiner":
+        return self.groups["refiner"]
 
     @property
     def prompt(self) -> "Prompt":
@@ -193,10 +209,29 @@ def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
     groups = {name: made[name] for name in GROUPS if name in made}
     groups["words"] = groups["dataset"].words
     stages = {name: stage for name, stage in made.items() if name not in GROUPS}
+    groups["prompt"] = settled(groups["prompt"], groups["dataset"], stages.get("caption"))
     config = Config(top=top, groups=groups, stages=stages, dropped=dropped)
     for stage in stages.values():
         stage.check(config)
     return config
+
+
+def settled(prompt: "Prompt", dataset: "Dataset", caption: Any) -> "Prompt":
+    """The prompt, with captions on or off: ``auto`` is on where there are any to be had.
+
+    Raises:
+        Refusal: captions are asked for, and there are neither pictures nor captions to adopt.
+    """
+    if prompt.captions is False:
+        return prompt
+    there = bool(getattr(caption, "adopt", None)) or dataset.has_pictures
+    if prompt.captions is True and not there:
+        raise Refusal(
+            "prompt.captions=true: this dataset has no pictures, and no captions are adopted",
+            allowed="prompt.captions=auto, which is on where there are any, or false",
+            do="type prompt.captions=auto, or caption.adopt=FILE with captions by item id",
+        )
+    return prompt.settled(there)
 
 
 def split_off_dropped(

@@ -9,7 +9,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 SCRIPTS = ("scoring", "evaluation", "draws")
-LONG = ("grpo_step", "memory", "gpu", "kill")  # many processes, minutes also when they are small
+# Many processes, minutes also when they are small.
+LONG = ("grpo_step", "memory", "gpu", "kill", "captions")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

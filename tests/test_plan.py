@@ -10,6 +10,7 @@ from mllmrec.artifacts import Store, partial_of, write_json
 from mllmrec.errors import Refusal
 from tests.launching import config, ids, steps
 
+PLAIN = ("prompt.captions=false", "cot_prob=0")
 CHAIN = ["prepare", "pretrain", "sft", "merge", "grpo", "sft_continued", "evaluate"]
 
 
@@ -56,9 +57,13 @@ def test_the_goal_comes_last_and_each_step_after_what_it_stands_on(store):
 
 def test_a_goal_stands_on_its_own_chain_alone(store):
     assert list(actions(store, "stage=prepare")) == ["prepare"]
-    assert list(actions(store, "stage=merge")) == ["prepare", "pretrain", "sft", "merge"]
+    assert list(actions(store, "stage=merge", *PLAIN)) == ["prepare", "pretrain", "sft", "merge"]
+    assert list(actions(store, "stage=merge")) == [
+        *("prepare", "caption", "pretrain", "pseudo_cot", "consistency", "assess", "sft", "merge")
+    ]
     few = "evaluate.policies=[random,backbone]"
-    assert list(ids(few)) == ["prepare", "rank random", "pretrain", "rank backbone", "evaluate"]
+    below = ["prepare", "rank random", "caption", "pretrain", "rank backbone", "evaluate"]
+    assert list(ids(few)) == below
 
 
 def test_beta_touches_grpo_and_what_stands_on_it():
@@ -93,7 +98,7 @@ def test_what_cannot_change_a_result_splits_no_identity(word):
 
 
 def test_the_same_number_written_otherwise_is_the_same_artifact():
-    words = ("grpo.beta=5e-2", "cot_prob=0", "prepare.protocols=['uni9',uni99,pop9]")
+    words = ("grpo.beta=5e-2", "cot_prob=1e-1", "prepare.protocols=['uni9',uni99,pop9]")
     assert touched(*words) == set()
 
 
@@ -115,14 +120,38 @@ def test_what_only_evaluates_trains_nothing():
 
 
 def test_no_share_of_rationales_means_no_rationales():
-    assert "pseudo_cot" not in ids()
-    assert "pseudo_cot" not in ids("reasoner.recent=5") and touched("reasoner.recent=5") == set()
-    with_cot = ids("cot_prob=0.1")
-    assert "pseudo_cot" in with_cot
-    assert with_cot["prepare"] == ids()["prepare"] and with_cot["pretrain"] == ids()["pretrain"]
-    assert with_cot["sft"] != ids()["sft"]
-    only_grpo = ids("grpo.cot_prob=0.1")
-    assert "pseudo_cot" in only_grpo and only_grpo["sft"] == ids()["sft"]
+    none = ids("cot_prob=0")
+    assert not none.keys() & {"pseudo_cot", "consistency", "assess", "hints validation"}
+    for word in ("reasoner.recent=5", "assess.share=0.1", "prompt.inject=none"):
+        assert touched(word, base=("cot_prob=0",)) == set(), word
+    some = ids()
+    assert {"pseudo_cot", "consistency", "assess", "hints validation"} <= some.keys()
+    assert some["prepare"] == none["prepare"] and some["pretrain"] == none["pretrain"]
+    assert some["sft"] != none["sft"]
+    only_grpo = ids("cot_prob=0", "grpo.cot_prob=0.1")
+    assert "assess" in only_grpo and only_grpo["sft"] == none["sft"]
+    assert ids("prompt.inject=none") == none  # a rationale that goes nowhere is none
+
+
+def test_captions_are_made_where_prompts_show_them():
+    assert "caption" in ids() and "caption" not in ids("prompt.captions=false")
+    base = ("prompt.captions=false",)
+    for word in ("captioner.size=64", "prompt.caption_words=9", "prompt.caption=' {caption}'"):
+        assert touched(word, base=base) == set(), word
+    changed = touched("prompt.caption_words=9")
+    assert {"pretrain", "sft", "grpo"} <= changed
+    assert not changed & {"prepare", "caption", "pseudo_cot", "rank popularity"}
+
+
+def test_the_three_variants_of_the_study_share_what_they_can():
+    plain, captions, rationales = (
+        ids(*words)
+        for words in (("prompt.captions=false", "cot_prob=0"), ("cot_prob=0",), ("cot_prob=0.1",))
+    )
+    for label in ("prepare", "rank random", "rank popularity", "rank oracle"):
+        assert plain[label] == captions[label] == rationales[label], label
+    for label in ("caption", "pretrain", "rank backbone", "rank backbone_text"):
+        assert captions[label] == rationales[label] != plain.get(label), label
 
 
 def test_the_control_does_not_depend_on_what_only_grpo_has():
@@ -132,7 +161,7 @@ def test_the_control_does_not_depend_on_what_only_grpo_has():
 
 
 def test_a_sweep_trains_each_thing_once():
-    """2 shares × 3 betas: two SFT models, six GRPO models, one backbone."""
+    """2 shares × 3 betas: two SFT models, six GRPO models, one backbone, one assessment."""
     points = [
         ids(f"cot_prob={share}", f"grpo.beta={beta}")
         for share, beta in itertools.product((0, 0.1), (0.05, 0.1, 0.2))
@@ -239,7 +268,7 @@ def test_adopting_replaces_the_chain_below(store, tmp_path):
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
     found = ids("stage=merge", f"sft.adopt={adapter}")
-    assert list(found) == ["prepare", "sft", "pretrain", "merge"]
+    assert list(found) == ["prepare", "caption", "sft", "pretrain", "merge"]
     step = next(s for s in steps(store, "stage=sft", f"sft.adopt={adapter}") if s.label == "sft")
     assert step.inputs == {} and set(step.identity) == {"version", "seed", "inputs", "adopted"}
 

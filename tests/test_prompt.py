@@ -25,6 +25,10 @@ KNOBS = {
     "title_words": None,
     "listing": "",
     "too_long": "error",
+    "captions": True,
+    "caption": ", {caption}",
+    "caption_words": None,
+    "inject": "prompt",
 }
 
 
@@ -228,3 +232,43 @@ def test_a_list_is_asked_for_by_one_more_line():
 def test_the_line_that_asks_for_a_list_is_no_knob_of_a_prompt():
     """It says nothing where no list is asked for; who asks for one adds it."""
     assert prompt(listing="Name {k}.").knobs() == prompt().knobs()
+
+
+CAPTIONS = {"1": "a dark street, rain.", "3": "  two\nlines <b>  "}
+
+
+def test_captions_stand_behind_titles_of_history_and_candidates():
+    text = prompt().render(["1", "2"], ["3"], TITLES, WORDS, None, CAPTIONS)
+    assert "[ITEM_1] Heat (1995), a dark street, rain\n" in text
+    assert "[ITEM_2] Alien\n" in text  # it has none
+    assert "[ITEM_3] Up {and} down, two lines < b>" in text  # on one line, and no tag
+
+
+def test_the_first_words_of_a_caption_are_kept():
+    short = prompt(caption_words=2, caption=" ({caption})")
+    assert short.item_text("1", "Heat", CAPTIONS["1"]) == "[ITEM_1] Heat (a dark)"
+    assert short.item_text("1", "Heat", " ") == "[ITEM_1] Heat"
+    assert short.history_text(["1"], TITLES, CAPTIONS) == "[ITEM_1] Heat (1995) (a dark)\n"
+
+
+def test_an_answer_has_no_caption():
+    assert prompt(answer="id_title").answer_text("1", "Heat") == "[ITEM_1] Heat"
+
+
+def test_how_captions_are_shown_matters_only_where_they_are():
+    off = prompt(captions="auto").settled(False)
+    assert off.captions is False and off.knobs() == prompt(captions=False, caption_words=3).knobs()
+    assert prompt(captions="auto").settled(True).captions is True
+    assert prompt(captions=False).settled(True).captions is False
+    assert prompt(caption_words=3).knobs() != prompt(caption_words=4).knobs()
+
+
+def test_a_caption_that_would_be_lost_is_refused():
+    with pytest.raises(ValueError, match=r"has no \{caption\}"):
+        prompt(caption=" (no place for it)")
+
+
+def test_a_thought_before_an_answer_is_what_thinking_switched_off_looks_like():
+    """`inject=completion` at no rationale, against the template of Qwen with thinking off."""
+    assert prompt().thought(None) == "<think>\n\n</think>\n\n"
+    assert prompt().thought("a </think> b") == "<think>\na < /think> b\n</think>\n\n"

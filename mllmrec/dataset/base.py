@@ -62,6 +62,11 @@ class Dataset(Model):
         """Whether `load` knows the process that made the data."""
         return False
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether items come with pictures, some of them at least."""
+        return False
+
     def content(self) -> dict[str, Any]:
         """What identifies the data beside the knobs: hashes of files, never where they lie."""
         raise NotImplementedError

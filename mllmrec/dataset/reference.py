@@ -13,6 +13,7 @@ or not. Its first line is a header where its title is the word title and no line
 files mentions its id, so that no item that matters can be mistaken for one.
 """
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,8 @@ from mllmrec.dataset.negatives import keys, uniforms
 from mllmrec.errors import Refusal
 from mllmrec.records import INTERACTIONS, ITEMS
 from mllmrec.schema import NoEffect
+
+log = logging.getLogger(__name__)
 
 NAME = "reference"
 LAYOUT = "train.tsv and test.tsv with lines 'user TAB item item …', NAME_titles.csv with id,title"
@@ -62,9 +65,23 @@ class Reference(Dataset):
         return found[0] if found else folder / f"{self.name or 'NAME'}_titles.csv"
 
     def pictures(self) -> dict[str, Path]:
-        """The pictures in ``images/`` by item id; none where there is no such folder."""
+        """The pictures in ``images/`` by item id; none where there is no such folder.
+
+        Links are followed, also out of the folder: copies from a hub are made of such. What is
+        no file (a folder, a link to nothing) is left out, with a word in `illustrated`.
+        """
+        return {file.stem: file for file in self.named_as_pictures() if file.is_file()}
+
+    def named_as_pictures(self) -> list[Path]:
+        """All of ``images/`` that is called a picture; those of one id in a fixed order."""
         files = sorted(folder_of(self.path, name=NAME).glob("images/*"), reverse=True)
-        return {file.stem: file for file in files if file.suffix.lower() in PICTURES}
+        return [file for file in files if file.suffix.lower() in PICTURES]
+
+    @property
+    def has_pictures(self) -> bool:
+        """None, too, while ``dataset.path`` names no folder, which `content` refuses."""
+        is_there = self.path is not None and Path(self.path).is_dir()
+        return is_there and bool(self.pictures())
 
     def content(self) -> dict[str, Any]:
         """The hash of each file's bytes, pictures by item id."""
@@ -165,6 +182,9 @@ class Reference(Dataset):
     def illustrated(self, items: pl.DataFrame, out: Path) -> pl.DataFrame:
         """ITEMS, with a copy of the picture of each item that has one."""
         pictures = self.pictures()
+        for path in self.named_as_pictures():
+            if not path.is_file():
+                log.warning("%s: no file, so that item %s has no picture", path, path.stem)
         (out / "pictures").mkdir(parents=True, exist_ok=True)
         names = []
         for item_id in items["item_id"]:

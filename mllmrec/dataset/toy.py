@@ -63,6 +63,10 @@ class Toy(Dataset):
     def has_oracle(self) -> bool:
         return True
 
+    @property
+    def has_pictures(self) -> bool:
+        return True
+
     def content(self) -> dict[str, Any]:
         """Nothing from outside: the knobs say it all, and the generator's version."""
         return {"generator": GENERATOR}

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,15 @@ class ModelPolicy:
         self.model = load(base, job.inputs.get("adapter"), self.backbone)
         self.limit = positions_of(self.model)
 
-    def by_prompt(self, prepared: Prepared, samples: pl.DataFrame, protocol: str) -> Any:
+    def by_prompt(
+        self,
+        prepared: Prepared,
+        samples: pl.DataFrame,
+        protocol: str,
+        rationales: Mapping[str, str] | None = None,
+    ) -> Any:
         """Scores of the answers to the candidate prompt: log p(answer | prompt), in nats."""
-        encode, titles = self.prompt.encode_answer, prepared.titles
-        answer = {
-            item: encode(self.tokenizer, self.prompt.answer_text(item, titles[item]))
-            for item in set(samples[protocol].explode())
-        }
+        answer = self.answers(prepared, samples[protocol])
         room = max(map(len, answer.values()))
         fit = fitted(
             samples,
@@ -52,19 +55,43 @@ class ModelPolicy:
             self.tokenizer,
             self.limit,
             room,
+            rationales,
         )
         return self.score([one.ids for one in fit.made], samples[protocol], answer, protocol)
 
+    def means(
+        self,
+        prepared: Prepared,
+        samples: pl.DataFrame,
+        protocol: str,
+        rationales: Mapping[str, str],
+    ) -> list[list[float]]:
+        """Mean log-probability of a token of each answer: ``by_prompt`` over its length."""
+        answer = self.answers(prepared, samples[protocol])
+        scores = self.by_prompt(prepared, samples, protocol, rationales)
+        return [
+            [score / len(answer[item]) for item, score in zip(items, row, strict=True)]
+            for items, row in zip(samples[protocol].to_list(), scores, strict=True)
+        ]
+
+    def answers(self, prepared: Prepared, items: pl.Series) -> dict[str, list[int]]:
+        """The tokens of the answer that names each item of a column of candidates."""
+        prompt, titles = self.prompt, prepared.titles
+        return {
+            item: prompt.encode_answer(self.tokenizer, prompt.answer_text(item, titles[item]))
+            for item in set(items.explode())
+        }
+
     def by_text(self, prepared: Prepared, samples: pl.DataFrame, protocol: str) -> Any:
         """Scores of the candidates as the next line of the history, as it was pre-trained."""
-        titles = prepared.titles
+        known = prepared.titles, prepared.captions
         items = sorted(set(samples[protocol].explode()))
-        lines = [self.prompt.history_text([item], titles) for item in items]
+        lines = [self.prompt.history_text([item], *known) for item in items]
         ids = self.tokenizer(lines, add_special_tokens=False)["input_ids"]
         answer = dict(zip(items, ids, strict=True))
 
         def make(some: pl.DataFrame) -> list[list[int]]:
-            histories = [self.prompt.history_text(h, titles) for h in some["history"]]
+            histories = [self.prompt.history_text(h, *known) for h in some["history"]]
             return list(self.tokenizer(histories, add_special_tokens=False)["input_ids"])
 
         room = max(map(len, ids))

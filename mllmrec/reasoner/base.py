@@ -1,15 +1,28 @@
 """What every writer of rationales has."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
 
-import polars as pl
-
-from mllmrec.schema import Model
+from mllmrec.asking import Reply
+from mllmrec.cases import Case
+from mllmrec.schema import Model, Words
 
 
 class Reasoner(Model):
-    """Writes a rationale about the *next* item from the history alone: no target, no candidates."""
+    """Writes a rationale about the *next* item from the history.
 
-    def write(self, histories: pl.DataFrame, items: pl.DataFrame) -> Iterator[str]:
-        """One text a row of ``histories`` (sample_id, history); ``items`` as ITEMS."""
+    ``reveal_target`` hands the writer the target too. It reproduces the published leak, and is
+    there to measure what that does.
+    """
+
+    reveal_target: bool
+
+    def ready(self) -> None:
+        """Refuse what could write nothing, before anything is begun."""
+
+    def write(self, cases: Sequence[Case], words: Words, journal: Path) -> list[Reply]:
+        """One reply a case, in their order: its rationale, or why there is none.
+
+        ``journal``: where answers that took long or cost money are kept (``Asker.ask``).
+        """
         raise NotImplementedError

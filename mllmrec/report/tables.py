@@ -1,10 +1,14 @@
 """Results as tables for the terminal."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -74,6 +78,27 @@ def sentence(line: Mapping[str, Any]) -> str:
         f"in {line['metric'].upper()}: {line['mean']:+.4f} "
         f"[{line['low']:+.4f}, {line['high']:+.4f}], p = {line['p']:.3f}"
     )
+
+
+def print_assessment(file: Path) -> None:
+    """How many rationales were kept, their confidence as a histogram, the best and the worst."""
+    found, out = json.loads(file.read_text()), console()
+    counts = found["counts"]
+    out.print(
+        f"{counts['rationales']} rationales, {counts['kept']} kept, "
+        f"{counts['leaks']} name the target"
+    )
+    most = max(1, *(bar["rationales"] for bar in found["histogram"]))
+    for bar in found["histogram"]:
+        line = "█" * round(40 * bar["rationales"] / most)
+        out.print(f"  {bar['from']:.2f} {line:40} {bar['rationales']}")
+    for name in ("best", "worst"):
+        columns = ("confidence", "modality", "prediction", "leak", "text")
+        table = Table(*columns, title=f"the {name}", box=box.SIMPLE_HEAD, title_justify="left")
+        for row in found[name]:
+            numbers = (f"{row[key]:.3f}" for key in columns[:3])
+            table.add_row(*numbers, escape(row["leak"] or ""), escape(shorten(row["text"], 120)))
+        out.print(table)
 
 
 def print_plan(steps: "Sequence[Step]", dropped: Sequence[str]) -> None:

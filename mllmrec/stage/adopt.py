@@ -2,10 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mllmrec.artifacts import MANIFEST, digest, file_digest
 from mllmrec.backbone.pretrained import WANTED
@@ -13,9 +13,10 @@ from mllmrec.errors import Refusal
 from mllmrec.stage.base import Metrics
 
 FRESH = 2.0  # seconds in which a file may change again without its time of change telling of it
+T = TypeVar("T")
 Stamp = tuple[str, int, int]  # a file's name, its bytes, and when it was changed
 
-_planned: dict[Path, str] = {}  # the content by which a plan knows each folder
+_planned: dict[Path, str] = {}  # the content by which a plan knows each folder and file
 
 
 def identity(folder: Path, stage: str) -> dict[str, Any]:
@@ -33,6 +34,49 @@ def identity(folder: Path, stage: str) -> dict[str, Any]:
         )
     _planned[folder] = content(folder)
     return {"adopted": _planned[folder]}
+
+
+def file_identity(file: Path, stage: str) -> dict[str, Any]:
+    """The identity of an adopted file.
+
+    Raises:
+        Refusal: there is no such file, or it is empty.
+    """
+    file = file.expanduser()
+    if not file.is_file() or not file.stat().st_size:
+        raise Refusal(
+            f"{stage}.adopt={file}: no such file, or nothing in it",
+            allowed="a file as the published scripts write it (docs/published.md)",
+            do=f"type {stage}.adopt=FILE, or {stage}.adopt=null to have it made",
+        )
+    return files_identity([file])
+
+
+def files_identity(files: Sequence[Path]) -> dict[str, Any]:
+    """The identity of adopted files: what is in them, not where they lie."""
+    for file in files:
+        _planned[file] = file_content(file)
+    return {"adopted": digest(sorted(_planned[file] for file in files))}
+
+
+def file_content(file: Path) -> str:
+    """The digest of a file; read once, as long as it does not seem to have changed."""
+    stat = file.stat()
+    is_settled = stat.st_mtime_ns < (time.time() - FRESH) * 1e9
+    return (kept_bytes if is_settled else bytes_of)(file, stat.st_size, stat.st_mtime_ns)
+
+
+def read(file: Path, reader: Callable[[Path], T]) -> T:
+    """What ``reader`` makes of an adopted file.
+
+    Raises:
+        Refusal: ``reader`` raises it, or the file is not what the plan has seen.
+    """
+    file = file.expanduser()
+    made = reader(file)
+    if file_content(file) != _planned.get(file, file_content(file)):
+        raise changed_meanwhile(file)
+    return made
 
 
 def wanted(folder: Path) -> list[Path]:
@@ -71,7 +115,11 @@ def digest_of(folder: Path, files: Iterable[Stamp]) -> str:
     return digest(said)
 
 
-kept_digest = cache(digest_of)
+def bytes_of(file: Path, size: int, changed: int) -> str:
+    return file_digest(file)
+
+
+kept_digest, kept_bytes = cache(digest_of), cache(bytes_of)
 
 
 def take(folder: Path, out: Path, check: Callable[[Path], object]) -> Metrics:
@@ -90,9 +138,13 @@ def take(folder: Path, out: Path, check: Callable[[Path], object]) -> Metrics:
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, to)
     if content(out) != planned:
-        raise Refusal(
-            f"{folder}: has changed while it was taken",
-            allowed="a folder that nobody writes to meanwhile",
-            do="repeat the command once it is finished",
-        )
+        raise changed_meanwhile(folder)
     return {}
+
+
+def changed_meanwhile(path: Path) -> Refusal:
+    return Refusal(
+        f"{path}: has changed while it was taken",
+        allowed=f"a {'folder' if path.is_dir() else 'file'} that nobody writes to meanwhile",
+        do="repeat the command once it is finished",
+    )

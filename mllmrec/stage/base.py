@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from mllmrec.artifacts import SCRATCH
+from mllmrec.artifacts import PARTIAL, SCRATCH
 from mllmrec.errors import Refusal
 from mllmrec.schema import Model
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Metrics = dict[str, float]
 M = TypeVar("M", bound=Model)
+JOURNALS = ".journals"  # beside the folders of the stages
 
 
 def discard(metrics: Metrics, step: int) -> None:
@@ -40,6 +41,15 @@ class Job:
         """What a killed run goes on from; removed when the artifact is complete."""
         return self.out / SCRATCH
 
+    @property
+    def journal(self) -> Path:
+        """A file of this artifact's own in a folder that all of a dataset share.
+
+        What was answered at a cost is kept there, and found again by artifacts to come.
+        """
+        own = self.out.name.removeprefix(PARTIAL)
+        return self.out.parents[1] / JOURNALS / f"{own}.jsonl"
+
     def group(self, kind: type[M]) -> M:
         """The one config group of this type among those that the stage declared."""
         return next(group for group in self.groups.values() if isinstance(group, kind))
@@ -51,7 +61,7 @@ class Stage(Model):
     name: ClassVar[str]
     version: ClassVar[int] = 1  # raise it when the same knobs would give another result
     uses: ClassVar[tuple[str, ...]] = ()  # config groups that ``run`` reads
-    needs_torch: ClassVar[bool] = False  # whether ``run`` loads it
+    needs_torch: ClassVar[bool] = False  # whether ``run`` loads it; a group that it uses may, too
 
     @property
     def label(self) -> str:
@@ -67,6 +77,13 @@ class Stage(Model):
         groups = {name: knobs_of(config.groups[name]) for name in self.uses}
         return {"knobs": self.knobs(), "groups": groups}
 
+    def ready(self, config: "Config") -> None:
+        """Refuse a build that could not be carried out, before anything below it is built.
+
+        Raises:
+            Refusal: what the stage would use is not there, or is not named.
+        """
+
     def run(self, job: Job) -> Metrics:
         """Build into ``job.out``, going on from what a killed run left there.
 
@@ -78,6 +95,13 @@ class Stage(Model):
     def show(self, folder: Path) -> None:
         """Print the finished artifact to the terminal, where it is the goal."""
         print(folder)
+
+
+def known(config: "Config") -> "dict[str, Stage]":
+    """What is known of users and items: the records, and captions where prompts show them."""
+    stages = config.stages
+    captions = {"captions": stages["caption"]} if config.prompt.captions is True else {}
+    return {"prepare": stages["prepare"], **captions}
 
 
 def check_drawn(knob: str, wanted: Iterable[str], config: "Config") -> None:

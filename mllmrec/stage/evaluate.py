@@ -51,7 +51,9 @@ class Evaluate(Stage):
     ``samples`` bounds the test samples ranked under a protocol, the same ones for every policy;
     null ranks all. With ``mode=generate`` the models that can be asked in a chat write a list of
     ``generate.items`` items instead of ranking the candidates by likelihood: a target that is not
-    in it is missed, and what is wrong with the lists is told too.
+    in it is missed, and what is wrong with the lists is told too. ``hint`` gives the models that
+    rank in a chat a rationale with each prompt, to measure what it is worth; its writer never
+    sees a target, and no confidence chooses among them.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -64,6 +66,7 @@ class Evaluate(Stage):
     samples: dict[Protocol, Annotated[int, Field(ge=1)] | None]
     tokens_per_batch: Annotated[int, Field(ge=1)]
     mode: Literal["rank", "generate"]
+    hint: bool
     generate: Generate
 
     @model_validator(mode="after")
@@ -76,11 +79,31 @@ class Evaluate(Stage):
     def check(self, config: "Config") -> None:
         check_drawn("evaluate.protocols", self.protocols, config)
         self.admissible({name: int(name[3:]) + 1 for name in self.protocols})
+        self.check_hint(config)
         if not self.inputs(config):
             raise Refusal(
                 f"evaluate.policies={self.policies}: this dataset does not know its own process",
                 allowed=", ".join(name for name in POLICIES if name != "oracle"),
                 do="type evaluate.policies=[popularity] or more of these",
+            )
+
+    def check_hint(self, config: "Config") -> None:
+        """Refuse hints at test time that tell the target, or that nobody can write."""
+        if not self.hint:
+            return
+        made = [n for n in ("pseudo_cot", "refine") if getattr(config.stages[n], "adopt", None)]
+        if config.reasoner.reveal_target or made or self.mode == "generate":
+            fault = (
+                "reasoner.reveal_target=true would tell it the target of the test"
+                if config.reasoner.reveal_target
+                else f"{made[0]}.adopt has rationales of training samples alone"
+                if made
+                else "evaluate.mode=generate asks for lists without one"
+            )
+            raise Refusal(
+                f"evaluate.hint=true: {fault}",
+                allowed="rationales that reasoner= writes from test histories, in mode=rank",
+                do="type evaluate.hint=false",
             )
 
     @property
@@ -104,6 +127,7 @@ class Evaluate(Stage):
         knobs = self.knobs()
         if not self.writers:
             del knobs["mode"], knobs["generate"]
+        del knobs["hint"]  # the rankings tell
         return {**super().effective(config), "knobs": knobs}
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
@@ -114,6 +138,7 @@ class Evaluate(Stage):
                 samples={p: n for p, n in self.samples.items() if p in self.protocols},
                 tokens_per_batch=self.tokens_per_batch,
                 generate=self.generate if policy in self.writers else None,
+                hint=self.hint and policy in WRITERS,
             )
             for policy in self.policies
             if policy != "oracle" or config.dataset.has_oracle

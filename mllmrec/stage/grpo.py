@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mllmrec.errors import Refusal
-from mllmrec.stage.base import Job, Metrics, Stage
-from mllmrec.stage.sft import check_probe, hints
+from mllmrec.stage.base import Job, Metrics, Stage, known
+from mllmrec.stage.hints import hints_of
+from mllmrec.stage.sft import check_probe, rationales, with_place
 from mllmrec.training.options import GrpoOptions, check_trainer_args
 
 if TYPE_CHECKING:
@@ -36,16 +37,24 @@ class Grpo(Stage, GrpoOptions):
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages
-        return {"prepare": stages["prepare"], "model": stages["merge"], **hints(self, config)}
+        below = {**known(config), "model": stages["merge"]}
+        carried = rationales(self, config, ("prompt",))
+        if carried and self.probe:
+            carried |= hints_of(config, "validation", self.probe.samples, "probe")
+        return below | carried
 
     def effective(self, config: "Config") -> dict[str, Any]:
-        found = super().effective(config)
+        found = with_place(super().effective(config), config, "rationales" in self.inputs(config))
+        if config.prompt.inject == "completion":
+            found["groups"]["prompt"]["inject"] = "completion"  # a thought comes first, of its own
         if config.groups["algorithm"].rollout == "exact":  # a group is all candidates
             del found["knobs"]["num_generations"], found["knobs"]["max_completion_length"]
         return found
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
+        self.check_inflation()
+        self.check_thoughts(config)
         self.check_trainer(config)
         algorithm = config.groups["algorithm"]
         algorithm.check(config)
@@ -69,6 +78,37 @@ class Grpo(Stage, GrpoOptions):
                 "grpo.vllm=true: vLLM does not take the embeddings of item tokens while they train",
                 allowed="grpo.lora.item_rows=false, or a backbone without item tokens",
                 do="type grpo.vllm=false, or grpo.lora.item_rows=false",
+            )
+
+    def check_inflation(self) -> None:
+        """Refuse to stop on inflation where nothing watches it, or where no best is kept."""
+        if self.stop_on_inflation and not (self.probe and self.probe.keep == "best"):
+            raise Refusal(
+                f"grpo.stop_on_inflation={self.stop_on_inflation}: it watches grpo.probe, and "
+                "publishes the best adapter on it",
+                allowed="a probe, with grpo.probe.keep=best",
+                do="type grpo.probe.keep=best, or grpo.stop_on_inflation=null",
+            )
+
+    def check_thoughts(self, config: "Config") -> None:
+        """Refuse thoughts before answers where nothing could write them."""
+        if config.prompt.inject != "completion":
+            return
+        algorithm = config.groups["algorithm"]
+        if algorithm.rollout != "sample" or algorithm.constrained:
+            raise Refusal(
+                f"prompt.inject=completion: algorithm.rollout={algorithm.rollout} with "
+                f"algorithm.constraint={algorithm.constrained} writes answers alone, no thoughts",
+                allowed="free sampling: algorithm.rollout=sample algorithm.constraint=null",
+                do="type algorithm.rollout=sample algorithm.constraint=null, or "
+                "prompt.inject=prompt",
+            )
+        if self.max_completion_length is None:
+            raise Refusal(
+                "grpo.max_completion_length=null: with prompt.inject=completion a thought comes "
+                "before the answer, and its length is yours to say",
+                allowed="tokens for a thought and an answer together",
+                do="type grpo.max_completion_length=128, for example",
             )
 
     def check_trainer(self, config: "Config") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from mllmrec.stage import adopt
-from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.pretrain import backbone_of
 from mllmrec.training.options import Tolerance
 
@@ -33,7 +33,7 @@ class Merge(Stage):
         if self.adopt:
             return {}
         stages = config.stages
-        return {"prepare": stages["prepare"], "sft": stages["sft"], **backbone_of(config)}
+        return {**known(config), "sft": stages["sft"], **backbone_of(config)}
 
     def effective(self, config: "Config") -> dict[str, Any]:
         if self.adopt:

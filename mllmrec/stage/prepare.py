@@ -2,8 +2,9 @@
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import polars as pl
 from pydantic import Field, PositiveInt, model_validator
@@ -14,10 +15,17 @@ from mllmrec.dataset.candidates import PROTOCOL, Pool
 from mllmrec.dataset.filters import k_core, sequences, without_repeats
 from mllmrec.dataset.lines import log_join
 from mllmrec.dataset.oracle import oracle_metrics, oracle_scores
+from mllmrec.dataset.placed import adopted
 from mllmrec.dataset.split import as_published, leave_one_out, samples, training_sequences
+from mllmrec.dataset.stored import Role, asked, files, read
 from mllmrec.errors import Refusal
 from mllmrec.records import ITEMS, Split
+from mllmrec.schema import NoEffect
+from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
 
 log = logging.getLogger(__name__)
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -25,7 +33,10 @@ Protocol = Annotated[str, Field(pattern=PROTOCOL)]
 
 
 class Prepare(Stage):
-    """Publishes the records that every later stage reads (``records.Prepared``)."""
+    """Publishes the records that every later stage reads (``records.Prepared``).
+
+    ``adopt`` takes candidates from the published scripts' own samples instead of drawing them.
+    """
 
     name: ClassVar[str] = "prepare"
     uses: ClassVar[tuple[str, ...]] = ("dataset",)
@@ -34,6 +45,8 @@ class Prepare(Stage):
     min_history: PositiveInt
     protocols: Annotated[list[Protocol], Field(min_length=1)]
     train_protocol: Protocol
+    adopt: Annotated[Path | list[Path] | None, NoEffect()]
+    min_join: Annotated[float, Field(ge=0, le=1), NoEffect()]
 
     @model_validator(mode="after")
     def _knobs_agree(self) -> Self:
@@ -43,6 +56,29 @@ class Prepare(Stage):
             raise ValueError(f"prepare.protocols: one stands twice in {self.protocols}")
         return self
 
+    def check(self, config: "Config") -> None:
+        dataset = config.dataset
+        if self.adopt and (config.dataset_name != "reference" or dataset.windows != "last"):
+            raise Refusal(
+                f"prepare.adopt: samples of the published scripts, and dataset="
+                f"{config.dataset_name} dataset.windows={dataset.windows}",
+                allowed="dataset=reference dataset.windows=last, one sample a line as theirs",
+                do="type dataset=reference dataset.path=DIR, or prepare.adopt=null",
+            )
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        told = super().effective(config)
+        by_role: dict[str, list[Path]] = {}
+        for file, role in self.roles().items():
+            by_role.setdefault(f"{role.split} {role.protocol}", []).append(file)
+        return told | {role: adopt.files_identity(found) for role, found in by_role.items()}
+
+    def roles(self) -> dict[Path, Role]:
+        """The adopted files whose candidates are asked for."""
+        if not self.adopt:
+            return {}
+        return asked(files(self.adopt), train=self.train_protocol, test=self.protocols)
+
     def run(self, job: Job) -> Metrics:
         """Write the tables, ``stats.json`` and, where the process is known, the oracle."""
         dataset = job.group(Dataset)
@@ -50,7 +86,11 @@ class Prepare(Stage):
         plan, dropped = planned(dataset, tables)
         pool = Pool.of(plan)
         made = {split: self.samples(split, dataset, plan, pool, job.seed) for split in SPLITS}
-        items = tables.items.filter(pl.col("item_id").is_in(pool.item_ids.implode()))
+        known = tables.items["item_id"]
+        if self.adopt:
+            made, counts = self.adopted(made, plan, known)
+            dropped = {**dropped, **counts}
+        items = tables.items.filter(known.is_in(self.met(pool, made).implode()))
         log_join("items of the pool have a picture", items["picture"].count(), items.height)
 
         trained = training_sequences(plan)
@@ -60,6 +100,31 @@ class Prepare(Stage):
             table.drop("earlier").write_parquet(job.out / f"{split}.parquet")
         metrics = self.ask_oracle(job.out, tables, made["test"], pool)
         return metrics | self.tell(job.out, made, trained, plan, pool, dropped)
+
+    def adopted(
+        self, made: dict[Split, pl.DataFrame], plan: pl.DataFrame, known: pl.Series
+    ) -> tuple[dict[Split, pl.DataFrame], dict[str, int]]:
+        """The samples with the published candidates, and counts of what became of them."""
+        roles = self.roles()
+        drawn = {*self.protocols} - {
+            role.protocol for role in roles.values() if role.split == "test"
+        }
+        for file, role in roles.items():
+            log.info("prepare.adopt: %s candidates of %s from %s", role.split, role.protocol, file)
+        log.info("prepare.adopt: candidates of the test drawn here: %s", sorted(drawn) or "none")
+        return adopted(
+            made,
+            plan,
+            known,
+            roles,
+            reader=lambda file, role: adopt.read(file, partial(read, role=role)),
+            min_join=self.min_join,
+        )
+
+    def met(self, pool: Pool, made: dict[Split, pl.DataFrame]) -> pl.Series:
+        """The ids of the pool, and of adopted candidates that nobody ever chose."""
+        listed = (made[split][name] for split in SPLITS for name in self.columns(split))
+        return pl.concat([pool.item_ids, *(column.explode() for column in listed)]).unique()
 
     def columns(self, split: Split) -> dict[str, str]:
         """The columns of candidates in a split's table, and the protocol that fills each."""

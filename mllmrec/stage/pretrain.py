@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mllmrec.errors import Refusal
-from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.training.options import PretrainOptions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Pretrain(Stage, PretrainOptions):
                 allowed="a backbone that is built on the spot: tiny",
                 do="type backbone=tiny, or stage=sft to go on from this one",
             )
-        return {"prepare": config.stages["prepare"]}
+        return known(config)
 
     def effective(self, config: "Config") -> dict[str, Any]:
         effective = super().effective(config)

@@ -1,31 +1,94 @@
-"""Stage ``pseudo_cot``: a rationale for every training sample, from its history alone."""
+"""Stage ``pseudo_cot``: the draft of a rationale for training samples, from their histories."""
 
-from typing import TYPE_CHECKING, ClassVar
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import polars as pl
+from pydantic import Field
 
+from mllmrec.asking import Reply
+from mllmrec.cases import cases_of
+from mllmrec.dataset.joined import rationales_of
 from mllmrec.reasoner.base import Reasoner
-from mllmrec.records import Prepared
-from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.records import RATIONALES, Prepared
+from mllmrec.schema import NoEffect, Words
+from mllmrec.stage import adopt
+from mllmrec.stage.base import Job, Metrics, Stage, known
+from mllmrec.stage.replies import counts, settled
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
 
+log = logging.getLogger(__name__)
+
+TABLE = "rationales.parquet"
+
 
 class PseudoCot(Stage):
-    """Hands the writer histories and nothing else, so that no target can leak into a text."""
+    """Hands the writer histories and nothing else, unless ``reasoner.reveal_target`` is true.
+
+    ``samples`` bounds how many training samples get a draft: those that ``cot_prob`` asks first.
+    ``adopt`` takes drafts made elsewhere instead, as many as there are, by user and target.
+    """
 
     name: ClassVar[str] = "pseudo_cot"
-    uses: ClassVar[tuple[str, ...]] = ("reasoner",)
+    version: ClassVar[int] = 2
+    uses: ClassVar[tuple[str, ...]] = ("reasoner", "words")
+
+    adopt: Annotated[Path | None, NoEffect()]
+    min_join: Annotated[float, Field(ge=0, le=1), NoEffect()]
+    samples: Annotated[int, Field(ge=1)] | None
+    max_failed: Annotated[float, Field(ge=0, le=1), NoEffect()]
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
-        return {"prepare": config.stages["prepare"]}
+        return {"prepare": config.stages["prepare"]} if self.adopt else known(config)
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        if self.adopt:
+            return adopt.file_identity(self.adopt, self.name)
+        return super().effective(config)
+
+    def ready(self, config: "Config") -> None:
+        if not self.adopt:
+            config.reasoner.ready()
 
     def run(self, job: Job) -> Metrics:
-        prepared = Prepared(job.inputs["prepare"])
-        seen = prepared.samples("train").select("sample_id", "history")
-        texts = list(job.group(Reasoner).write(seen, prepared.items))
-        table = seen.select("sample_id").with_columns(pl.Series("text", texts, dtype=pl.String))
-        table.write_parquet(job.out / "rationales.parquet")
-        words = [len(text.split()) for text in texts]
-        return {"rationales": float(len(texts)), "mean_words": sum(words) / max(1, len(words))}
+        prepared = Prepared.of(job.inputs)
+        if self.adopt:
+            reader = partial(
+                rationales_of, prepared=prepared, stage=self.name, min_join=self.min_join
+            )
+            replies, writer = adopt.read(self.adopt, reader), "adopted"
+        else:
+            replies, writer = self.written(prepared, job), type(job.group(Reasoner)).__name__
+        texts = settled(
+            replies, job.out, stage=self.name, what="rationale", max_failed=self.max_failed
+        )
+        write(texts, prepared.samples("train")["sample_id"].to_list(), writer, job.out)
+        return counts(texts, len(replies), "rationales")
+
+    def written(self, prepared: Prepared, job: Job) -> list[Reply]:
+        """A draft, or why there is none, for each sample that is to have one."""
+        reasoner = job.group(Reasoner)
+        if reasoner.reveal_target:
+            log.warning(
+                "LEAK: reasoner.reveal_target=true: the writer of rationales is told the target"
+            )
+        asked = prepared.chosen("train", self.samples, job.seed, "rationale")
+        cases = cases_of(asked, prepared, reveal=reasoner.reveal_target)
+        return reasoner.write(cases, job.group(Words), job.journal)
+
+
+def write(texts: Mapping[str, str], ids: Sequence[str], writer: str, out: Path) -> None:
+    """``rationales.parquet`` (RATIONALES), in the order of ``ids``."""
+    rows = [{"sample_id": id, "text": texts[id], "writer": writer} for id in ids if id in texts]
+    pl.DataFrame(rows, schema=RATIONALES).write_parquet(out / TABLE)
+
+
+def drafts(folder: Path) -> dict[str, str]:
+    """The texts of a table that ``write`` wrote, by sample id."""
+    table = pl.read_parquet(folder / TABLE)
+    return dict(zip(table["sample_id"], table["text"], strict=True))

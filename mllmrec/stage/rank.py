@@ -13,14 +13,15 @@ import polars as pl
 from pydantic import Field
 
 from mllmrec import ranking
-from mllmrec.artifacts import digest
 from mllmrec.policy.baselines import BASELINES
 from mllmrec.policy.listing import LISTS, Heard, hear
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.schema import Model
-from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.base import Job, Metrics, Stage, known
+from mllmrec.stage.hints import hints_of
 from mllmrec.stage.pretrain import backbone_of
+from mllmrec.training.rationales import drafts
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -42,10 +43,12 @@ class Generate(Model):
 class Rank(Stage):
     """Rankings by ``policy`` under each protocol, one Parquet file a protocol.
 
-    With ``generate`` the policy is asked for a list, and what it writes is the ranking.
+    With ``generate`` the policy is asked for a list, and what it writes is the ranking. With
+    ``hint`` its prompts carry rationales, written from test histories as those of training were.
     """
 
     name: ClassVar[str] = "rank"
+    version: ClassVar[int] = 2
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
     needs_torch: ClassVar[bool] = True  # but for the baselines, which are done in a moment
 
@@ -54,6 +57,7 @@ class Rank(Stage):
     samples: dict[str, int | None]
     tokens_per_batch: int
     generate: Generate | None
+    hint: bool
 
     @property
     def label(self) -> str:
@@ -61,13 +65,19 @@ class Rank(Stage):
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages
-        below: dict[str, Stage] = {"prepare": stages["prepare"]}
+        if self.policy not in MODELS:
+            return {"prepare": stages["prepare"]}
+        below = known(config)
         if self.policy in ("backbone", "backbone_text"):
             below |= backbone_of(config)
         elif self.policy == "sft":
             below |= {"model": stages["merge"]}
         elif self.policy in ADAPTERS:
             below |= {"model": stages["merge"], "adapter": stages[ADAPTERS[self.policy]]}
+        if self.hint:
+            counts = [self.samples.get(protocol) for protocol in self.protocols]
+            most = None if None in counts else max(n for n in counts if n is not None)
+            below |= hints_of(config, "test", most, "test")
         return below
 
     def effective(self, config: "Config") -> dict[str, Any]:
@@ -76,17 +86,19 @@ class Rank(Stage):
             knobs["listing"] = config.prompt.listing
         else:
             del knobs["generate"]
+        if not self.hint:
+            del knobs["hint"]
         if self.policy in MODELS:
             return {**super().effective(config), "knobs": knobs}
         del knobs["tokens_per_batch"]  # nothing is scored in batches
         return {"knobs": knobs}
 
     def run(self, job: Job) -> Metrics:
-        prepared = Prepared(job.inputs["prepare"])
+        prepared = Prepared.of(job.inputs)
         write: Callable[..., None] = write_lists if self.generate else write_ranking
         answer = (self.listener if self.generate else self.scorer)(job, prepared)
         for protocol in self.protocols:
-            samples = chosen(prepared.samples("test"), self.samples.get(protocol), job.seed)
+            samples = prepared.chosen("test", self.samples.get(protocol), job.seed, "test")
             write(job, self.policy, protocol, samples, answer(samples, protocol))
         return {}
 
@@ -118,19 +130,10 @@ class Rank(Stage):
         from mllmrec.policy.model import ModelPolicy
 
         model = ModelPolicy(job, self.tokens_per_batch)
-        by = model.by_text if self.policy == "backbone_text" else model.by_prompt
-        return lambda samples, name: by(prepared, samples, name)
-
-
-def chosen(samples: pl.DataFrame, most: int | None, seed: int) -> pl.DataFrame:
-    """At most so many samples, by a hash of (seed, sample id), in the order of the table.
-
-    The choice of fewer is a part of the choice of more.
-    """
-    if most is None or most >= len(samples):
-        return samples
-    keys = [digest({"seed": seed, "sample": id}) for id in samples["sample_id"]]
-    return samples[sorted(sorted(range(len(keys)), key=keys.__getitem__)[:most])]
+        if self.policy == "backbone_text":
+            return lambda samples, name: model.by_text(prepared, samples, name)
+        told = drafts(job.inputs["hints"]) if "hints" in job.inputs else {}
+        return lambda samples, name: model.by_prompt(prepared, samples, name, told)
 
 
 def oracle_scores(prepared: Prepared, samples: pl.DataFrame, protocol: str) -> list[list[float]]:

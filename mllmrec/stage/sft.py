@@ -1,16 +1,18 @@
 """Stages ``sft`` and ``sft_continued``: supervised fine-tuning with an adapter."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mllmrec.stage import adopt
-from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
+from mllmrec.stage.base import Job, Metrics, Stage, check_drawn, known
 from mllmrec.stage.pretrain import backbone_of
 from mllmrec.training.options import SftOptions, check_trainer_args
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
 
+INJECTED = ("prompt", "completion")  # where rationales may go in SFT
 # Fields of TRL's SFTConfig that would do nothing here: rows and their loss are our own.
 IDLE = (
     *("loss_type", "packing", "padding_free", "completion_only_loss", "assistant_only_loss"),
@@ -30,14 +32,20 @@ class Sft(Stage, SftOptions):
     def inputs(self, config: "Config") -> dict[str, Stage]:
         if self.adopt:
             return {}
-        return {"prepare": config.stages["prepare"], **backbone_of(config), **hints(self, config)}
+        return {
+            **known(config),
+            **backbone_of(config),
+            **rationales(self, config, INJECTED),
+        }
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
         check_trainer_args(self.name, self.trainer_args, IDLE)
 
     def effective(self, config: "Config") -> dict[str, Any]:
-        return adopt.identity(self.adopt, "sft") if self.adopt else super().effective(config)
+        if self.adopt:
+            return adopt.identity(self.adopt, "sft")
+        return with_place(super().effective(config), config, "rationales" in self.inputs(config))
 
     def run(self, job: Job) -> Metrics:
         from mllmrec.training.adapter import check_adapter
@@ -61,10 +69,13 @@ class SftContinued(Stage, SftOptions):
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages
         return {
-            "prepare": stages["prepare"],
+            **known(config),
             "model": stages["merge"],
-            **hints(self, config),
+            **rationales(self, config, INJECTED),
         }
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        return with_place(super().effective(config), config, "rationales" in self.inputs(config))
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
@@ -82,6 +93,16 @@ def check_probe(stage: Any, config: "Config") -> None:
         check_drawn(f"{stage.name}.probe.protocol", [stage.probe.protocol], config)
 
 
-def hints(stage: Any, config: "Config") -> dict[str, Stage]:
-    """The stage that wrote the rationales, where any sample is to carry one."""
-    return {"rationales": config.stages["pseudo_cot"]} if stage.cot_prob else {}
+def rationales(stage: Any, config: "Config", places: Collection[str]) -> dict[str, Stage]:
+    """The stage that chose the rationales, where any sample is to carry one in these places."""
+    carried = stage.cot_prob and config.prompt.inject in places
+    return {"rationales": config.stages["assess"]} if carried else {}
+
+
+def with_place(found: dict[str, Any], config: "Config", is_carried: bool) -> dict[str, Any]:
+    """Effective knobs, with where rationales go; a share of them that goes nowhere is none."""
+    if is_carried:
+        found["groups"]["prompt"]["inject"] = config.prompt.inject
+    else:
+        found["knobs"]["cot_prob"] = 0.0
+    return found

@@ -1,4 +1,4 @@
-"""Stage ``show``: prompts as a model reads them, with their answers."""
+"""Stage ``show``: prompts as a model reads them, with their answers and their lengths."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -10,7 +10,9 @@ from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared, Split
 from mllmrec.rendering import render_all
 from mllmrec.schema import Words
-from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
+from mllmrec.stage.base import Job, Metrics, Stage, check_drawn, known
+from mllmrec.stage.hints import hints_of
+from mllmrec.training.rationales import drafts
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -19,17 +21,24 @@ PROMPTS = "prompts.txt"
 
 
 class Show(Stage):
-    """The first ``samples`` prompts of a split under a protocol, before the chat template."""
+    """The first ``samples`` prompts of a split under a protocol, before the chat template.
+
+    ``tokens`` counts those of the whole chat, by the backbone's tokenizer; ``hint`` shows a
+    rationale with each prompt, as the reasoner writes it, neither assessed nor chosen.
+    """
 
     name: ClassVar[str] = "show"
-    uses: ClassVar[tuple[str, ...]] = ("prompt", "words")
+    uses: ClassVar[tuple[str, ...]] = ("prompt", "words", "backbone")
 
     split: Split
     protocol: str
     samples: Annotated[int, Field(ge=1)]
+    tokens: bool
+    hint: bool
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
-        return {"prepare": config.stages["prepare"]}
+        told = hints_of(config, self.split, self.samples, "show") if self.hint else {}
+        return known(config) | told
 
     def check(self, config: "Config") -> None:
         if self.split != "train":
@@ -42,12 +51,22 @@ class Show(Stage):
             )
 
     def run(self, job: Job) -> Metrics:
-        prepared, prompt = Prepared(job.inputs["prepare"]), job.group(Prompt)
-        samples = prepared.samples(self.split).head(self.samples)
-        texts = render_all(samples, self.protocol, prepared, prompt, job.group(Words))
+        prepared, prompt = Prepared.of(job.inputs), job.group(Prompt)
+        samples = prepared.chosen(self.split, self.samples, job.seed, "show")
+        told = drafts(job.inputs["hints"]) if "hints" in job.inputs else {}
+        texts = render_all(samples, self.protocol, prepared, prompt, job.group(Words), told)
+        answers = [prompt.answer_text(item, prepared.titles[item]) for item in samples["target"]]
+        lengths = [""] * len(texts)
+        if self.tokens:
+            from mllmrec.training.tokens import count
+
+            lengths = [
+                f" · {asked} tokens, answer {answered}"
+                for asked, answered in count(job, prepared, texts, answers)
+            ]
+        rows = zip(samples["sample_id"], lengths, texts, answers, strict=True)
         parts = [
-            f"--- {id}\n{text}\n--- answer\n{prompt.answer_text(target, prepared.titles[target])}\n"
-            for id, text, target in zip(samples["sample_id"], texts, samples["target"], strict=True)
+            f"--- {id}{length}\n{text}\n--- answer\n{answer}\n" for id, length, text, answer in rows
         ]
         (job.out / PROMPTS).write_text("\n".join(parts), encoding="utf-8")
         return {}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
-from mllmrec.training.session import seed_for
+from mllmrec.seeds import seed_for
 
 POOL = 32  # batches that are sorted by length together: like lengths, and still a mix
 

@@ -14,21 +14,26 @@ def answered_rows(
     prompt: Prompt,
     tokenizer: Any,
     learnt: Sequence[str | None] | None = None,
+    thoughts: Sequence[str] | None = None,
 ) -> list[dict[str, list[int]]]:
     """``input_ids`` and ``labels`` of every prompt with its answer.
 
     The loss is on the answer, and on the part of the prompt that ``learnt`` repeats (none where
-    it is None): its history, say, whose lines are next-item text.
+    it is None): its history, say, whose lines are next-item text. ``thoughts`` (as
+    ``Prompt.thought`` has them) are learnt too, before the answers.
     """
     answers = {
         item: prompt.encode_answer(tokenizer, prompt.answer_text(item, prepared.titles[item]))
         for item in set(targets)
     }
-    chats = prompt.framed(tokenizer, texts)
+    chats = prompt.framed(tokenizer, texts, thinking=thoughts is not None)
+    before = tokenizer(list(thoughts), add_special_tokens=False)["input_ids"] if thoughts else []
     encoded = tokenizer(chats, add_special_tokens=False, return_offsets_mapping=True)
     rows = []
     for row, (chat, target) in enumerate(zip(chats, targets, strict=True)):
         ids, answer = encoded["input_ids"][row], answers[target]
+        if thoughts:
+            answer = [*before[row], *answer]
         labels = [-100] * len(ids)
         if learnt and (part := learnt[row]):
             start = chat.index(part)

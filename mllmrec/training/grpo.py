@@ -1,6 +1,6 @@
 """Group relative policy optimisation through TRL, on the merged SFT model with a new adapter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,16 +19,17 @@ from mllmrec.rendering import Encoded, Fitted, fitted
 from mllmrec.reward.base import Reward
 from mllmrec.schema import Words
 from mllmrec.scoring.attention import positions_of
+from mllmrec.seeds import seed_for
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
 from mllmrec.training.exact import Exact
 from mllmrec.training.grpo_trainer import Trainer
 from mllmrec.training.options import GrpoOptions
 from mllmrec.training.probe import Probe, ProbeCallback
-from mllmrec.training.rationales import choose, read
+from mllmrec.training.rationales import choose, drafts, read
 from mllmrec.training.reference import ReferenceScores
 from mllmrec.training.rollouts import Beaming, Enumerating, Sampling
-from mllmrec.training.session import arguments, publish_adapter, seed_for, train
+from mllmrec.training.session import arguments, publish_adapter, train
 
 KINDS: dict[str, type[Trainer]] = {
     "enumerate": Enumerating,
@@ -41,7 +42,7 @@ KINDS: dict[str, type[Trainer]] = {
 def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     """Train an adapter on the merged model by its rewards and leave it in ``job.out``."""
     backbone, prompt, words = job.group(Backbone), job.group(Prompt), job.group(Words)
-    prepared = Prepared(job.inputs["prepare"])
+    prepared = Prepared.of(job.inputs)
     if options.vllm:
         check_vllm()
     tokenizer: Any = load_tokenizer(job.inputs["model"])
@@ -53,8 +54,10 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     }
     room = room_for(answers, options)
     limit = positions_of(model)
-    fit = fitted_prompts(options, job, prepared, prompt, words, tokenizer, limit, room, label)
-    rows = prompt_rows(fit, prompt)
+    ids = prepared.samples("train")["sample_id"]
+    hints = choose(ids, read(job.inputs), options.cot_prob, job.seed, label)
+    fit = fitted_prompts(options, prepared, prompt, words, tokenizer, limit, room, hints)
+    rows = prompt_rows(fit, prompt, hints)
     group = group_size(options, job.group(Algorithm), rows)
     rewards: Mapping[str, Reward] = job.groups["reward"]
     kind = Trainer if options.vllm else KINDS[job.group(Algorithm).rollout]
@@ -73,8 +76,13 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
         id: made.ids for id, made in zip(fit.samples["sample_id"], fit.made, strict=True)
     }
     if options.probe:
-        probe = Probe(options.probe, prepared, prompt, words, tokenizer, limit, job.seed)
-        trainer.add_callback(ProbeCallback(probe, options.probe, job.scratch / "best", job.log))
+        probe = Probe(
+            *(options.probe, prepared, prompt, words, tokenizer, limit, job.seed),
+            hints=drafts(job.inputs["hints"]) if "hints" in job.inputs else None,
+            rewards=rewards,
+        )
+        best, patience = job.scratch / "best", options.stop_on_inflation
+        trainer.add_callback(ProbeCallback(probe, options.probe, best, job.log, patience))
     metrics = train(trainer, job, label)
     publish_adapter(trainer.model, options.probe, job)
     return {**metrics, **fit.counts}
@@ -154,14 +162,13 @@ def equip(
 
 def fitted_prompts(
     options: GrpoOptions,
-    job: Job,
     prepared: Prepared,
     prompt: Prompt,
     words: Words,
     tokenizer: Any,
     limit: int,
     room: int,
-    label: str,
+    hints: Mapping[str, str],
 ) -> Fitted[Encoded]:
     """The training samples and their prompts, a share of them with a rationale."""
     samples = prepared.samples("train")
@@ -171,11 +178,15 @@ def fitted_prompts(
             allowed="at least one whole step of prompts",
             do=f"type grpo.batch_size={len(samples)}, or add data",
         )
-    hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
-    return fitted(samples, "train", prepared, prompt, words, tokenizer, limit, room, hints)
+    thinking = prompt.inject == "completion"
+    return fitted(
+        *(samples, "train", prepared, prompt, words, tokenizer, limit, room, hints, thinking)
+    )
 
 
-def prompt_rows(fit: Fitted[Encoded], prompt: Prompt) -> list[dict[str, Any]]:
+def prompt_rows(
+    fit: Fitted[Encoded], prompt: Prompt, hinted: Collection[str]
+) -> list[dict[str, Any]]:
     """One row a training sample: the conversation, and what its reward must know of it."""
     samples = fit.samples
     columns = zip(samples["sample_id"], fit.made, samples["target"], samples["train"], strict=True)
@@ -185,6 +196,7 @@ def prompt_rows(fit: Fitted[Encoded], prompt: Prompt) -> list[dict[str, Any]]:
             "prompt": prompt.messages(made.text),
             "target": target,
             "candidates": candidates.to_list(),
+            "hinted": id in hinted,
         }
         for id, made, target, candidates in columns
     ]

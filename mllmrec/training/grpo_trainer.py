@@ -11,7 +11,7 @@ from trl.trainer.utils import RepeatSampler
 from mllmrec.scoring.book import Book, Pair, book_of, pairs_of, rows_of
 from mllmrec.scoring.packed import Scores, batches, token_logps
 from mllmrec.scoring.trie import Row, Tokens
-from mllmrec.training.session import seed_for
+from mllmrec.seeds import seed_for
 
 
 class EpochSampler(RepeatSampler):
@@ -54,6 +54,17 @@ class Trainer(GRPOTrainer):
     def _tokenize_prompts(self, prompts: Any) -> Any:
         """What they were encoded to before: in one place, and once."""
         return [self.prompts[row["sample_id"]] for row in self.rows], None, {}
+
+    def _calculate_rewards(self, inputs: Any, *args: Any) -> Any:
+        """TRL's, and charts of their own for prompts with a rationale and for those without."""
+        table = super()._calculate_rewards(inputs, *args)
+        totals = (table * self.reward_weights.to(table.device)).nansum(dim=1)
+        hinted = torch.tensor([bool(row.get("hinted")) for row in inputs], device=table.device)
+        if hinted.any():
+            for name, part in (("with", totals[hinted]), ("without", totals[~hinted])):
+                if len(part):
+                    self._metrics["train"][f"reward/{name}_rationale"].append(part.mean().item())
+        return table
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().training_step(*args, **kwargs)

@@ -53,7 +53,7 @@ def run_merge(samples: int, tolerances: Tolerance, job: Job) -> Metrics:
 
 
 def check_rows(samples: int, job: Job, tokenizer: Any, limit: int) -> list[dict[str, list[int]]]:
-    prepared, prompt = Prepared(job.inputs["prepare"]), job.group(Prompt)
+    prepared, prompt = Prepared.of(job.inputs), job.group(Prompt)
     some = prepared.samples("validation").head(samples)
     targets = [prompt.answer_text(item, prepared.titles[item]) for item in some["target"]]
     room = max(len(prompt.encode_answer(tokenizer, text)) for text in targets)

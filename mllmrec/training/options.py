@@ -97,6 +97,8 @@ class GrpoOptions(Optimisation):
 
     ``beta``: weight of the KL term against the merged SFT model (β). ``max_completion_length``:
     in tokens; null is the longest answer. ``vllm``: sampled answers are written by vLLM.
+    ``stop_on_inflation``: looks of the probe in a row after which an inflated reward ends the
+    run (``training.inflation``); null only charts it.
     """
 
     cot_prob: Share
@@ -104,6 +106,7 @@ class GrpoOptions(Optimisation):
     num_generations: Annotated[int, Field(ge=2)]
     max_completion_length: Count | None
     vllm: bool
+    stop_on_inflation: Count | None
     lora: Lora
     probe: ProbeOptions | None
 

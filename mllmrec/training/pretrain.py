@@ -17,9 +17,10 @@ from mllmrec.prompt import Prompt, escape
 from mllmrec.records import Prepared
 from mllmrec.rendering import render_all
 from mllmrec.schema import Words
+from mllmrec.seeds import seed_for, share_of
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.options import PretrainOptions
-from mllmrec.training.session import arguments, seed_for, share_of, train
+from mllmrec.training.session import arguments, train
 from mllmrec.training.sft import RowTrainer
 
 # Qwen's pattern: words, single digits, punctuation, line ends.
@@ -45,7 +46,7 @@ TEMPLATE = """{%- for message in messages %}
 def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
     """Leave a model and its tokenizer in ``job.out``; it has seen training interactions alone."""
     backbone, prompt, words = job.group(Tiny), job.group(Prompt), job.group(Words)
-    prepared = Prepared(job.inputs["prepare"])
+    prepared = Prepared.of(job.inputs)
     tokenizer = build_tokenizer(backbone, prepared, prompt, words)
     set_seed(seed_for(job.seed, "pretrain"))
     model = Qwen3ForCausalLM(shape(backbone, tokenizer)).to(device())
@@ -85,9 +86,11 @@ def text_rows(
     for user, whole in prepared.sequences.iter_rows():
         for start in range(0, len(whole), options.items_per_row):
             items = whole[start : start + options.items_per_row]
-            texts.append(prompt.history_text(items, prepared.titles))
+            texts.append(prompt.history_text(items, prepared.titles, prepared.captions))
             if share_of(job.seed, "framed", user, start) < options.framed and len(items) > 1:
-                asked = prompt.render(items[:-1], [], prepared.titles, spoken)
+                asked = prompt.render(
+                    items[:-1], [], prepared.titles, spoken, captions=prepared.captions
+                )
                 answer = prompt.answer_text(items[-1], prepared.titles[items[-1]])
                 texts.append(prompt.framed(tokenizer, [asked])[0] + answer + STOP)
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -152,7 +155,7 @@ def build_tokenizer(
 def corpus(prepared: Prepared, prompt: Prompt, words: Words, most: int = 2000) -> Iterator[str]:
     """Texts that hold every title, and the words of the prompt."""
     for item, title in sorted(prepared.titles.items()):
-        yield prompt.item_text(item, title)
+        yield prompt.item_text(item, title, prepared.captions.get(item))
     yield from render_all(prepared.samples("train").head(most), "train", prepared, prompt, words)
 
 

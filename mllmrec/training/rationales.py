@@ -6,16 +6,22 @@ from pathlib import Path
 
 import polars as pl
 
-from mllmrec.training.session import seed_for
+from mllmrec.seeds import seed_for
 
 log = logging.getLogger(__name__)
 
 
 def read(inputs: Mapping[str, Path]) -> dict[str, str]:
-    """Rationales by sample id, from the stage that wrote them; empty where none is stood on."""
+    """Rationales by sample id, those that ``assess`` kept; empty where none is stood on."""
     if "rationales" not in inputs:
         return {}
-    table = pl.read_parquet(inputs["rationales"] / "rationales.parquet")
+    table = pl.read_parquet(inputs["rationales"] / "rationales.parquet").filter("kept")
+    return dict(zip(table["sample_id"], table["text"], strict=True))
+
+
+def drafts(folder: Path) -> dict[str, str]:
+    """All rationales of a table, by sample id, assessed or not."""
+    table = pl.read_parquet(folder / "rationales.parquet")
     return dict(zip(table["sample_id"], table["text"], strict=True))
 
 
@@ -32,10 +38,12 @@ def choose(
     if not wanted:
         return {}
     able = [id for id in sample_ids if id in rationales]
-    log.info("%s: %d of %d samples have a rationale", label, len(able), len(sample_ids))
+    log.info("%s: %d of %d samples have a kept rationale", label, len(able), len(sample_ids))
     if len(able) < wanted:
         log.warning(
-            "%s.cot_prob=%g asks for %d rationales, %d are there", label, share, wanted, len(able)
+            "%s.cot_prob=%g asks for %d rationales, %d were kept: all of them are used (more: "
+            "assess.share, assess.threshold, pseudo_cot.samples)",
+            *(label, share, wanted, len(able)),
         )
     ordered = sorted(able, key=lambda id: seed_for(seed, "rationale", id))
     return {id: rationales[id] for id in ordered[:wanted]}

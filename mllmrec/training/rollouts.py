@@ -12,9 +12,9 @@ from mllmrec.scoring.book import Book, Pair, written
 from mllmrec.scoring.choosers import Written
 from mllmrec.scoring.packed import Scores, log_choice
 from mllmrec.scoring.trie import Row, Tokens, pack
+from mllmrec.seeds import seed_for, share_of
 from mllmrec.training.grpo_trainer import Trainer
 from mllmrec.training.reference import ReferenceScores
-from mllmrec.training.session import seed_for, share_of
 
 Groups = Sequence[Sequence[list[int]]]  # of each sample, the tokens of its completions
 

@@ -1,6 +1,5 @@
 """What every training run shares: arguments, checkpoints that survive a kill, and what is told."""
 
-import hashlib
 import logging
 import shutil
 import sys
@@ -15,24 +14,15 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from mllmrec.artifacts import write_json
 from mllmrec.errors import Refusal
+from mllmrec.seeds import seed_for
 from mllmrec.stage.base import Job
 from mllmrec.training.adapter import save_adapter
+from mllmrec.training.inflation import NDCG, summary
 from mllmrec.training.options import Optimisation, ProbeOptions
 
 log = logging.getLogger(__name__)
 
 WHOLE = "whole"  # a marker within a checkpoint, written after everything else of it
-
-
-def seed_for(seed: int, *purpose: object) -> int:
-    """A seed of 31 bits for one purpose, so that no two purposes share a stream of numbers."""
-    text = "/".join(map(str, (seed, *purpose)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def share_of(seed: int, *purpose: object) -> float:
-    """A number in [0, 1) for one purpose: what has less than a share belongs to that share."""
-    return seed_for(seed, *purpose) / 2**31
 
 
 def arguments(
@@ -150,9 +140,9 @@ def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     history = [entry for entry in history if len(entry) > 1]  # more than the step
     write_json(job.out / "history.json", history)
     last = {name: value for entry in history for name, value in entry.items() if name != "step"}
+    if looks := [entry for entry in history if NDCG in entry]:
+        log.info("%s: %s", label, summary(looks))
     found = trend(history)
-    for name in sorted({key.rpartition("/")[0] for key in found}):
-        log.info("%s: %s %.4f → %.4f", label, name, found[f"{name}/start"], found[f"{name}/end"])
     return {"steps": float(trainer.state.global_step), **last, **found}
 
 
@@ -167,11 +157,17 @@ def go_on(trainer: Trainer, checkpoint: Path | None, label: str) -> None:
         return
     log.info("%s: going on from step %s", label, checkpoint.name.split("-")[1])
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    if state.global_step < state.max_steps:
+    if state.global_step < state.max_steps and not is_over(trainer, state):
         trainer.train(resume_from_checkpoint=str(checkpoint))
     else:
         trainer._load_from_checkpoint(str(checkpoint))
         trainer.state = state
+
+
+def is_over(trainer: Trainer, state: TrainerState) -> bool:
+    """Whether a callback had ended the run before its last step."""
+    callbacks = trainer.callback_handler.callbacks
+    return any(one.is_over(state) for one in callbacks if hasattr(one, "is_over"))
 
 
 def kept(entry: dict[str, Any]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from mllmrec.records import Prepared
 from mllmrec.rendering import Fitted, render_all, shortened
 from mllmrec.schema import Words
 from mllmrec.scoring.attention import positions_of
+from mllmrec.seeds import seed_for, share_of
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
 from mllmrec.training.batching import LengthSampler, parts
@@ -24,7 +25,7 @@ from mllmrec.training.data import answered_rows
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import choose, read
-from mllmrec.training.session import arguments, publish_adapter, seed_for, share_of, train
+from mllmrec.training.session import arguments, publish_adapter, train
 
 
 class RowTrainer(SFTTrainer):
@@ -91,7 +92,7 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
     """Train an adapter on the backbone (or on a merged model) and leave it in ``job.out``."""
     backbone, prompt, words = job.group(Backbone), job.group(Prompt), job.group(Words)
     base = job.inputs.get("model") or backbone.fetch()
-    prepared = Prepared(job.inputs["prepare"])
+    prepared = Prepared.of(job.inputs)
     tokenizer: Any = load_tokenizer(base)
     set_seed(seed_for(job.seed, label))
     model = load_model(base, backbone)
@@ -130,19 +131,25 @@ def training_rows(
     limit: int,
     label: str,
 ) -> Fitted[dict[str, list[int]]]:
-    """Candidate prompts with their answers; a share of them also learns its history's lines."""
+    """Candidate prompts with their answers; a share of them also learns its history's lines.
+
+    A share carries a rationale: as a hint in the prompt, or as a thought before the answer.
+    """
     samples = prepared.samples("train")
     hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
-    spoken = words.model_dump()
+    spoken, thinks = words.model_dump(), prompt.inject == "completion"
 
     def make(some: pl.DataFrame) -> list[dict[str, list[int]]]:
-        texts = render_all(some, "train", prepared, prompt, words, hints)
+        texts = render_all(some, "train", prepared, prompt, words, {} if thinks else hints)
         learnt = [
-            prompt.listed_history(history.to_list(), prepared.titles, spoken)
+            prompt.listed_history(history.to_list(), prepared.titles, spoken, prepared.captions)
             if share_of(job.seed, "history", id) < options.history_loss
             else None
             for id, history in zip(some["sample_id"], some["history"], strict=True)
         ]
-        return answered_rows(texts, some["target"].to_list(), prepared, prompt, tokenizer, learnt)
+        thoughts = [prompt.thought(hints.get(id)) for id in some["sample_id"]] if thinks else None
+        return answered_rows(
+            *(texts, some["target"].to_list(), prepared, prompt, tokenizer, learnt, thoughts)
+        )
 
     return shortened(samples, make, prompt, limit, size=lambda row: len(row["input_ids"]))

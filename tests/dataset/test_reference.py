@@ -122,3 +122,48 @@ def test_which_titles(dataset, rows):
 def test_no_k_core_for_files_that_come_filtered(dataset):
     with pytest.raises(ValidationError, match="k_core"):
         dataset("reference", k_core=5)
+
+
+def test_whether_there_are_pictures_is_known_before_the_path_is(dataset, rows):
+    """So that a config without one composes; `content` is what refuses it."""
+    for path in (None, str(rows / "gone"), str(rows)):
+        assert not dataset("reference", path=path).has_pictures
+    (rows / "images").mkdir()
+    (rows / "images" / "007.jpg").write_bytes(b"one")
+    assert dataset("reference", path=str(rows)).has_pictures
+
+
+def test_ids_that_look_like_paths_read_and_write_nothing_outside(dataset, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "store" / "out"
+    (data / "images").mkdir(parents=True)
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (data / "images" / "1.jpg").write_bytes(b"one")
+    ids = ["../../secret", "../secret", "a/b", str(tmp_path / "secret"), "..", "1"]
+    (data / "x_titles.csv").write_text("".join(f"{item},Title\n" for item in ids))
+    for part in ("train", "test"):
+        (data / f"{part}.tsv").write_text(f"u\t{' '.join(ids)}\n")
+    before = {path for path in tmp_path.rglob("*") if out not in path.parents}
+    items = dataset("reference", path=str(data)).load(out).items
+    assert items["item_id"].to_list() == ids
+    assert items["picture"].to_list() == [None] * 5 + ["pictures/1.jpg"]
+    assert {path for path in out.rglob("*") if path.is_file()} == {out / "pictures" / "1.jpg"}
+    after = {path for path in tmp_path.rglob("*") if out not in path.parents}
+    assert after - before <= {out.parent, out}
+
+
+def test_links_are_followed_and_what_is_no_file_is_left_out_with_a_word(
+    dataset, rows, tmp_path, caplog
+):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "9.png").mkdir(parents=True)
+    (elsewhere / "kept").write_bytes(b"kept")
+    (elsewhere / "7.jpg").symlink_to(elsewhere / "kept")
+    (elsewhere / "10.jpg").symlink_to(elsewhere / "gone")
+    (rows / "images").symlink_to(elsewhere)
+    reference = dataset("reference", path=str(rows))
+    assert list(reference.content()["pictures"]) == ["7"]
+    items = reference.load(tmp_path / "out").items
+    assert items.filter(pl.col("picture").is_not_null())["item_id"].to_list() == ["7"]
+    copy = tmp_path / "out" / "pictures" / "7.jpg"
+    assert copy.read_bytes() == b"kept" and not copy.is_symlink()
+    assert "10.jpg: no file" in caplog.text and "9.png: no file" in caplog.text

@@ -119,11 +119,12 @@ def test_a_large_folder_is_read_once(folder, monkeypatch):
 
 
 def test_an_adapter_and_a_model_replace_their_stages(folder):
-    usual, adopted = ids("stage=grpo"), ids("stage=grpo", f"merge.adopt={folder}")
+    goal = ("stage=grpo", "prompt.captions=false", "cot_prob=0.0")
+    usual, adopted = ids(*goal), ids(*goal, f"merge.adopt={folder}")
     assert set(usual) == {"prepare", "pretrain", "sft", "merge", "grpo"}
     assert set(adopted) == {"prepare", "merge", "grpo"}
     assert adopted["merge"] != usual["merge"] and adopted["grpo"] != usual["grpo"]
-    assert adopted == ids("stage=grpo", f"merge.adopt={folder}", "sft.learning_rate=1e-5")
+    assert adopted == ids(*goal, f"merge.adopt={folder}", "sft.learning_rate=1e-5")
 
 
 @pytest.mark.slow  # it loads torch, transformers and peft

@@ -1,4 +1,5 @@
-from mllmrec.training.session import WHOLE, newest_whole, seed_for, share_of
+from mllmrec.seeds import seed_for, share_of
+from mllmrec.training.session import WHOLE, newest_whole
 
 
 def test_a_checkpoint_that_was_cut_is_removed_and_the_one_before_taken(tmp_path):

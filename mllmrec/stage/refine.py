@@ -1,0 +1,90 @@
+"""Stage ``refine``: drafts rewritten by a stronger model of text, from titles and captions."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import polars as pl
+from pydantic import Field
+
+from mllmrec.asking import Reply
+from mllmrec.cases import cases_of
+from mllmrec.dataset.joined import rationales_of as joined
+from mllmrec.errors import Refusal
+from mllmrec.reasoner.base import Reasoner
+from mllmrec.records import Prepared
+from mllmrec.refiner.base import Refiner
+from mllmrec.schema import NoEffect, Words
+from mllmrec.stage import adopt
+from mllmrec.stage.base import Job, Metrics, Stage, known
+from mllmrec.stage.pseudo_cot import drafts, write
+from mllmrec.stage.replies import counts, settled
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
+
+
+class Refine(Stage):
+    """One rationale a draft; one that could not be rewritten is a failure, never kept as it was.
+
+    The refiner is shown the target only where the reasoner was. ``adopt`` takes rationales made
+    elsewhere instead, as they are, by user and target.
+    """
+
+    name: ClassVar[str] = "refine"
+    uses: ClassVar[tuple[str, ...]] = ("reasoner", "refiner", "words")
+
+    adopt: Annotated[Path | None, NoEffect()]
+    min_join: Annotated[float, Field(ge=0, le=1), NoEffect()]
+    max_failed: Annotated[float, Field(ge=0, le=1), NoEffect()]
+
+    def inputs(self, config: "Config") -> dict[str, Stage]:
+        if self.adopt:
+            return {"prepare": config.stages["prepare"]}
+        if not config.refiner.is_active:
+            raise Refusal(
+                "stage=refine: refiner=none rewrites nothing",
+                allowed="a refiner, endpoint or transformers, or refine.adopt",
+                do="type refiner=endpoint, or stage=assess to go on with the drafts",
+            )
+        return {**known(config), "drafts": config.stages["pseudo_cot"]}
+
+    def effective(self, config: "Config") -> dict[str, Any]:
+        """Of the reasoner only whether it told: the drafts, an input, say the rest."""
+        if self.adopt:
+            return adopt.file_identity(self.adopt, self.name)
+        told = super().effective(config)
+        told["groups"]["reasoner"] = {"reveal_target": config.reasoner.reveal_target}
+        return told
+
+    def ready(self, config: "Config") -> None:
+        if not self.adopt:
+            config.refiner.ready()
+
+    def run(self, job: Job) -> Metrics:
+        prepared = Prepared.of(job.inputs)
+        if self.adopt:
+            reader = partial(joined, prepared=prepared, stage=self.name, min_join=self.min_join)
+            replies, writer = adopt.read(self.adopt, reader), "adopted"
+        else:
+            replies, writer = self.refined(prepared, job), type(job.group(Refiner)).__name__
+        texts = settled(
+            replies, job.out, stage=self.name, what="rationale", max_failed=self.max_failed
+        )
+        write(texts, prepared.samples("train")["sample_id"].to_list(), writer, job.out)
+        return counts(texts, len(replies), "rationales")
+
+    def refined(self, prepared: Prepared, job: Job) -> list[Reply]:
+        """Each draft rewritten, or why it is not."""
+        texts = drafts(job.inputs["drafts"])
+        samples = prepared.samples("train").filter(pl.col("sample_id").is_in([*texts]))
+        cases = cases_of(samples, prepared, reveal=job.group(Reasoner).reveal_target)
+        return job.group(Refiner).write(cases, texts, job.group(Words), job.journal)
+
+
+def rationales_of(config: "Config") -> Stage:
+    """The stage that has the last word on rationales: the refiner's, or the drafts'."""
+    refine: Refine = config.stages["refine"]
+    is_active = refine.adopt or config.refiner.is_active
+    pseudo_cot: Stage = config.stages["pseudo_cot"]
+    return refine if is_active else pseudo_cot

@@ -1,0 +1,78 @@
+"""Runs side by side: their launches' folders, the store's rankings, paired differences."""
+
+import json
+
+import polars as pl
+import pytest
+
+from mllmrec.artifacts import Store, write_json
+from mllmrec.errors import Refusal
+from tests.launching import SMALL, config, launch, told
+
+
+def publish(store, folder, name, ranks):
+    """A launch whose evaluation found these ranks of the target among four, by policy."""
+    edges = {}
+    for policy, row in ranks.items():
+        made = store.folder("toy", "rank", f"{name}-{policy}")
+        made.mkdir(parents=True)
+        rows = {"sample_id": [f"s{i}" for i in range(len(row))], "rank": row}
+        rows["ranked"] = [["a", "b", "c", "d"]] * len(row)
+        pl.DataFrame(rows).write_parquet(made / "uni3.parquet")
+        edges[policy] = made.name
+    made = store.folder("toy", "evaluate", name)
+    made.mkdir(parents=True)
+    identity = {"inputs": edges, "knobs": {"protocols": ["uni3"]}}
+    write_json(made / "manifest.json", {"identity": identity, "files": {}, "metrics": {}})
+    folder.mkdir()
+    lineage = {"inputs": {}, "outputs": {"x": {"as": "evaluate", "path": str(made)}}}
+    (folder / "lineage.json").write_text(json.dumps(lineage))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    store = Store(root=tmp_path / "artifacts")
+    first = publish(store, tmp_path / "one", "one", {"sft": [1, 4] * 20, "grpo": [4] * 40})
+    second = publish(store, tmp_path / "two", "two", {"sft": [1, 1] * 20})
+    return store, {"plain": first, "captions": second}
+
+
+def compare(runs, *words):
+    made = config("stage=compare", "compare.k=[1,2,9]", "compare.metrics=[hr@1]", *words).goal
+    return made.model_copy(update={"runs": runs})
+
+
+def test_a_row_a_run_and_policy_and_differences_from_the_first(runs, capsys):
+    store, folders = runs
+    compare(folders).execute(store, yes=False)
+    said = capsys.readouterr().out
+    assert "uni3: 4 candidates, 40 test samples" in said and "K = [9] left out" in said
+    assert "plain: sft" in said and "captions: sft" in said and "plain: grpo" in said
+    assert "captions: grpo" not in said  # that run has none
+    # HR@1 is .5 and 1 on the same samples: +.5, certainly above
+    assert "captions: sft is above plain: sft in HR@1: +0.5000" in said
+    assert said.count(" in HR@1") == 1
+
+
+def test_what_cannot_be_compared_is_refused(runs, tmp_path):
+    store, folders = runs
+    with pytest.raises(Refusal, match="nothing to compare"):
+        compare({"plain": folders["plain"]}).execute(store, yes=False)
+    with pytest.raises(Refusal, match=r"no launch's folder \(lineage.json cannot be read\)"):
+        compare({**folders, "x": tmp_path}).execute(store, yes=False)
+    other = publish(store, tmp_path / "three", "three", {"sft": [1]})
+    with pytest.raises(Refusal, match="not ranked on the same samples"):
+        compare({**folders, "x": other}).execute(store, yes=False)
+    (store.folder("toy", "evaluate", "two") / "manifest.json").unlink()
+    with pytest.raises(Refusal, match="its evaluation is no longer there"):
+        compare(folders).execute(store, yes=False)
+
+
+def test_a_launch_that_evaluated_nothing_is_told_so(tmp_path):
+    for name in ("a", "b"):
+        done = launch("stage=prepare", *SMALL, f"hydra.run.dir={tmp_path / name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    words = [f"+compare.runs.{name}={tmp_path / name}" for name in ("a", "b")]
+    line = told(launch("stage=compare", *words, cwd=tmp_path))
+    assert "that launch evaluated nothing" in line and "compare.runs.a=DIR" in line
