@@ -1,25 +1,21 @@
 """Captions from measurements: colours, shapes and how they lie, without any model."""
 
 import logging
-import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, PositiveInt
-from tqdm.auto import tqdm
 
 from mllmrec.asking import Reply
 from mllmrec.captioner.base import Captioner, Pictured
 from mllmrec.captioner.pool import mapped
 from mllmrec.pictures import BadPicture, opened
+from mllmrec.progress import Bar
 from mllmrec.schema import NoEffect
 
 log = logging.getLogger(__name__)
-
-TOLD = 60  # seconds between two lines of a log that has no bar
 
 
 class Palette(Captioner):
@@ -32,19 +28,12 @@ class Palette(Captioner):
 
     def write(self, items: Sequence[Pictured], journal: Path) -> list[Reply]:
         """Nothing is kept in the journal: to look again takes milliseconds."""
-        work = partial(captioned, self)
-        made, begun = [], time.monotonic()
-        told = begun
-        with tqdm(
-            total=len(items), desc="captions", unit="picture", disable=not sys.stderr.isatty()
-        ) as bar:
+        work, made = partial(captioned, self), []
+        with Bar("captions", len(items), "picture") as bar:
             for reply in mapped(work, items, self.workers, "captioner.workers"):
                 made.append(reply)
-                bar.update()
-                if bar.disable and time.monotonic() - told > TOLD:
-                    told = time.monotonic()
-                    log.info("captions: %s", pace(len(made), told - begun, len(items)))
-        log.info("captions: %s", pace(len(made), time.monotonic() - begun, len(items)))
+                bar.step()
+        log.info("captions: %s", bar.pace())
         return made
 
 
@@ -62,7 +51,3 @@ def caption(palette: Palette, item: Pictured) -> Reply:
 
     text = described(image, palette.size, palette.colours, palette.least_share)
     return Reply(id=item.item_id, text=text)
-
-
-def pace(done: int, seconds: float, of: int) -> str:
-    return f"{done} of {of} pictures, {done / max(seconds, 1e-9):.0f} a second"

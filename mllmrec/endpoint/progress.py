@@ -1,24 +1,17 @@
 """What the work will take, said before the first call; how far it is, said while it goes on."""
 
-import logging
-import sys
-import time
 from typing import TYPE_CHECKING
-
-from tqdm.auto import tqdm
 
 from mllmrec.asking import Request
 from mllmrec.endpoint.budget import Price
 from mllmrec.endpoint.heard import CHARS_A_TOKEN, tokens_of
 from mllmrec.journal import Totals
+from mllmrec.progress import Bar
 
 if TYPE_CHECKING:
     from mllmrec.endpoint.server import Server
     from mllmrec.journal import Journal
 
-log = logging.getLogger(__name__)
-
-EVERY = 15.0  # seconds between two lines, where there is no terminal
 PIXELS_A_TOKEN = 28  # a token a square of so many pixels, as vision models of the day have it
 SECONDS_A_CALL = 3.0  # assumed where no call was timed yet
 
@@ -54,31 +47,19 @@ def estimate(server: "Server", requests: list[Request], journal: "Journal") -> s
     )
 
 
-class Progress:
-    """A bar on a terminal; elsewhere a line in the log now and then."""
+class Progress(Bar):
+    """The bar of records, with what they have cost and how many have failed."""
 
     def __init__(self, label: str, total: int, price: Price) -> None:
-        self.label, self.total, self.price = label, total, price
-        self.done, self.failed, self.began = 0, 0, time.monotonic()
-        self.told = self.began
-        self.bar = tqdm(total=total, desc=label, unit="record", disable=not sys.stderr.isatty())
+        super().__init__(label, total, "record")
+        self.price, self.failed = price, 0
 
-    def step(self, spent: Totals, *, is_failure: bool) -> None:
+    def ended(self, spent: Totals, *, is_failure: bool) -> None:
         """One record more has come to its end."""
-        self.done += 1
         self.failed += is_failure
-        self.bar.set_postfix_str(self.cost(spent), refresh=False)
-        self.bar.update()
-        if self.bar.disable and time.monotonic() - self.told >= EVERY:
-            self.told = time.monotonic()
-            rate = self.done / (self.told - self.began)
-            cost = self.cost(spent)
-            log.info("%s: %d of %d, %.2g/s, %s", self.label, self.done, self.total, rate, cost)
+        self.step(1, self.cost(spent))
 
     def cost(self, spent: Totals) -> str:
         usd = self.price.of(spent.tokens_in, spent.tokens_out)
         money = "" if usd is None else f", {usd:.4g} USD"
         return f"{spent.tokens_in + spent.tokens_out} tokens{money}, {self.failed} failed"
-
-    def close(self) -> None:
-        self.bar.close()

@@ -100,7 +100,7 @@ class Server(Asker):
                 do=self.typed(refusal.do),
             ) from refusal
         finally:
-            progress.close()
+            progress.bar.close()
         log.info("%s: %s", label, progress.cost(work.spent))
         return {key: kept.found(key, fault) or work.unsent.get(key) for key in wanted}
 

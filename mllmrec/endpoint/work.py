@@ -110,7 +110,7 @@ class Work:
             record = await self.answered(task)
         except BadPicture as error:
             self.unsent[task.key] = task.record(why=f"picture: {error}")
-            self.progress.step(self.spent, is_failure=True)
+            self.progress.ended(self.spent, is_failure=True)
         except (Stopped, asyncio.CancelledError) as error:
             if task.cost.calls:
                 self.journal.add(task.record())
@@ -195,7 +195,7 @@ class Work:
 
     def keep(self, record: Record) -> None:
         self.journal.add(record)
-        self.progress.step(self.spent, is_failure=record.text is None)
+        self.progress.ended(self.spent, is_failure=record.text is None)
 
     def fail(self, record: Record, trouble: Trouble) -> None:
         """A record that no call helped; too many in a row, and the server is at fault."""

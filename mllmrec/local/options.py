@@ -1,21 +1,20 @@
 """A model that answers on this machine: its knobs, and how a pile of requests is worked off."""
 
 import logging
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
-from tqdm.auto import tqdm
+from pydantic import Field, PrivateAttr, model_validator
 
 from mllmrec.artifacts import digest, file_digest, folder_files
 from mllmrec.asking import Asker, Fault, Reply, Request
 from mllmrec.errors import Refusal
 from mllmrec.journal import Journal, Record, key_of
 from mllmrec.local.answers import why_not
+from mllmrec.progress import Bar
 from mllmrec.schema import NoEffect
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ class Local(Asker):
     max_new_tokens: Count
     retry_tokens: Count
     picture_size: Annotated[int, Field(ge=16)]
+
+    _knob: str = PrivateAttr("local")
 
     @model_validator(mode="after")
     def _more_room_again(self) -> Self:
@@ -125,15 +126,14 @@ class Local(Asker):
 
         needs_eyes = any(request.pictures for request in missing.values())
         model = load(self, needs_eyes=needs_eyes)
-        began, done = time.monotonic(), 0
-        with tqdm(total=len(missing), desc=label, disable=not sys.stderr.isatty()) as bar:
+        with Bar(label, len(missing), "answer") as bar:
             for keys in batches(missing, self.batch_size):
                 for record in self.answer({key: missing[key] for key in keys}, model, fault):
                     book.add(record)
-                bar.update(len(keys))
-                if not done:
-                    tell_rate(label, len(keys), len(missing), time.monotonic() - began)
-                done += len(keys)
+                is_first = not bar.done
+                bar.step(len(keys))
+                if is_first:
+                    log.info("%s: %s", label, bar.pace())
 
     def answer(self, batch: dict[str, Request], model: "Loaded", fault: Fault) -> Iterator[Record]:
         """The records of one batch, what did not end asked for once more."""
@@ -177,8 +177,3 @@ def batches(requests: dict[str, Request], size: int) -> Iterator[list[str]]:
         keys = [key for key in requests if bool(requests[key].pictures) is has_pictures]
         keys.sort(key=bulk, reverse=True)
         yield from (keys[start : start + size] for start in range(0, len(keys), size))
-
-
-def tell_rate(label: str, done: int, total: int, seconds: float) -> None:
-    left = (total - done) * seconds / done
-    log.info("%s: %.2f a second; about %d s for the rest", label, done / max(seconds, 1e-9), left)

@@ -1,17 +1,16 @@
 """A language model as a policy: each candidate by the log-probability of its answer."""
 
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import torch
-from tqdm.auto import tqdm
 
 from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import dtype_of, load_model, load_tokenizer
+from mllmrec.progress import Bar
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.rendering import fitted, render_all, shortened
@@ -113,7 +112,7 @@ class ModelPolicy:
             return self.prompt.encode_all(self.tokenizer, asked)
 
         fit = shortened(samples, make, self.prompt, self.limit, room, size=len)
-        with progress(len(samples), protocol) as bar:
+        with Bar(protocol, len(samples), "prompt") as bar:
             written = greedy(
                 self.model,
                 fit.made,
@@ -121,7 +120,7 @@ class ModelPolicy:
                 pad_id=self.tokenizer.pad_token_id,
                 room=room,
                 tokens_per_batch=self.tokens_per_batch,
-                progress=bar.update,
+                progress=bar.step,
             )
         return list(
             self.tokenizer.batch_decode(
@@ -135,19 +134,14 @@ class ModelPolicy:
         self, prompts: list[list[int]], candidates: Any, answer: dict[str, list[int]], name: str
     ) -> list[list[float]]:
         answers = [[answer[item] for item in row] for row in candidates]
-        with progress(len(prompts), name) as bar:
+        with Bar(name, len(prompts), "prompt") as bar:
             return answer_logps(
                 self.model,
                 prompts,
                 answers,
                 self.tokens_per_batch,
-                progress=bar.update,
+                progress=bar.step,
             )
-
-
-def progress(total: int, name: str) -> Any:
-    """A bar on a terminal, nothing elsewhere."""
-    return tqdm(total=total, desc=name, unit="prompt", disable=not sys.stderr.isatty())
 
 
 def ends_of(model: Any, tokenizer: Any) -> set[int]:

@@ -36,12 +36,11 @@ def test_a_line_now_and_then_where_no_terminal_is(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("mllmrec.endpoint.progress.EVERY", 1e9)
+    monkeypatch.setattr("mllmrec.progress.EVERY", 1e9)
     progress = Progress("work", 3, Price(input=1.0, output=None))
-    progress.step(Totals(tokens_in=5), is_failure=False)
+    progress.ended(Totals(tokens_in=5), is_failure=False)
     assert not caplog.messages
-    monkeypatch.setattr("mllmrec.endpoint.progress.EVERY", 0.0)
-    progress.step(Totals(tokens_in=5, tokens_out=2), is_failure=True)
-    progress.close()
+    monkeypatch.setattr("mllmrec.progress.EVERY", 0.0)
+    progress.ended(Totals(tokens_in=5, tokens_out=2), is_failure=True)
     [line] = caplog.messages
-    assert line.startswith("work: 2 of 3, ") and line.endswith("7 tokens, 1 failed")
+    assert line.startswith("work: 2 of 3 records, ") and line.endswith("7 tokens, 1 failed")
