@@ -29,6 +29,10 @@ def prompt(answer, title_words=None):
         title_words=title_words,
         listing="",
         too_long="error",
+        captions=False,
+        caption="{caption}",
+        caption_words=None,
+        inject="prompt",
     )
 
 

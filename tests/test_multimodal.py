@@ -106,7 +106,7 @@ def test_thoughts_are_learnt_and_written_before_answers(tmp_path):
 
 @pytest.mark.slow
 def test_a_leak_without_the_gate_and_with_it(tmp_path):
-    """The whole chain of `experiment=leak`: told, tagged, and with the gate nothing is left of it."""
+    """A writer that knows the target: told and charted; with the gate nothing is left of it."""
     typed = ("experiment=debug", "reasoner.reveal_target=true", "cot_prob=0.5", "stage=grpo")
     off = launch(*typed, "assess.gate=false", "threads=1", cwd=tmp_path, timeout=900)
     assert off.returncode == 0, off.stderr[-3000:]

@@ -21,6 +21,7 @@ from tests.launching import command, config, environment, launch, make, told
 pytestmark = pytest.mark.slow
 
 DEBUG = ("experiment=debug", "threads=1", "cot_prob=0.5", "tracking=off", "dataset.poster_size=16")
+LIGHT = ("prepare", "caption", "pseudo_cot", "assess", "hints")  # torch is not loaded for these
 # Enough steps that a kill falls between a checkpoint and the end.
 FEW = (*DEBUG, "dataset.users=15", "prepare.protocols=[uni9]")
 LONG = (*DEBUG, "sft.max_steps=6", "grpo.max_steps=6", "stage=grpo")
@@ -67,13 +68,14 @@ def long(chain, tmp_path_factory):
 def test_every_stage_is_published_and_the_result_is_printed(chain):
     folder, said = chain
     made = by_label(folder)
-    stages = {"prepare", "pseudo_cot", "pretrain", "sft", "merge", "grpo", "sft_continued"}
+    stages = {"prepare", "caption", "pseudo_cot", "consistency", "assess", "hints validation"}
+    stages |= {"pretrain", "sft", "merge", "grpo", "sft_continued"}
     policies = {"random", "popularity", "cooccurrence", "oracle", "backbone", "backbone_text"}
     ranks = {f"rank {policy}" for policy in policies | {"sft", "sft_continued", "grpo"}}
     assert set(made) == stages | ranks | {"evaluate"}
     for artifact in made.values():
         artifact.verify(thorough=True)
-        assert artifact.manifest["threads"] == 1 or artifact.stage in ("prepare", "pseudo_cot")
+        assert artifact.manifest["threads"] == 1 or artifact.stage in LIGHT
     assert "uni9: 10 candidates" in said and "grpo is" in said
     assert not list((folder / "artifacts").rglob(".partial-*"))
 
@@ -145,11 +147,11 @@ def test_one_prompt_in_sft_grpo_and_evaluation(chain):
     from mllmrec.training.grpo import prompt_rows
 
     made, conf = by_label(chain[0]), config(*DEBUG)
-    prepared, prompt = Prepared(made["prepare"].folder), conf.prompt
+    prepared, prompt = Prepared(made["prepare"].folder, made["caption"].folder), conf.prompt
     tokenizer = load_tokenizer(made["merge"].folder)
     some, words = prepared.samples("train").head(5), conf.groups["words"]
     fit = fitted(some, "train", prepared, prompt, words, tokenizer, 4096, 2)  # as evaluation does
-    rolled = [row["prompt"] for row in prompt_rows(fit, prompt)]
+    rolled = [row["prompt"] for row in prompt_rows(fit, prompt, {})]
     texts = [one.text for one in fit.made]
     trained = answered_rows(texts, some["target"].to_list(), prepared, prompt, tokenizer)
     for one, rollout, row in zip(fit.made, rolled, trained, strict=True):
@@ -166,9 +168,10 @@ def test_a_rationale_is_in_the_asked_share_of_training_prompts_and_in_no_other(c
 
     made = by_label(chain[0])
     ids = pl.read_parquet(made["prepare"].folder / "train.parquet")["sample_id"].to_list()
-    texts = read({"rationales": made["pseudo_cot"].folder})
+    texts = read({"rationales": made["assess"].folder})
     half, tenth = (choose(ids, texts, share, 42, "sft") for share in (0.5, 0.1))
     assert len(half) == round(0.5 * len(ids)) and set(tenth) < set(half)
+    assert len(texts) == made["assess"].manifest["metrics"]["kept"]
 
 
 def test_trainer_args_that_trl_does_not_know_are_refused(chain, tmp_path):

@@ -43,7 +43,7 @@ def test_a_name_is_identified_by_revision():
 
 def test_nothing_is_pretrained(folder):
     words = ("stage=sft", "backbone=qwen3_0_6b", f"backbone.path={folder}")
-    assert list(ids(*words)) == ["prepare", "sft"]
+    assert list(ids(*words, "prompt.captions=false", "cot_prob=0")) == ["prepare", "sft"]
     assert backbone_of(config(*words)) == {}
 
 

@@ -65,7 +65,7 @@ def test_a_table_without_lists_says_nothing_of_them(capsys):
 
 
 def test_a_plan_lists_steps_and_what_was_dropped(tmp_path, capsys):
-    planned = steps(Store(root=tmp_path), "stage=sft")
+    planned = steps(Store(root=tmp_path), "stage=sft", "prompt.captions=false", "cot_prob=0")
     print_plan(planned, ("grpo", "merge"))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[3:6]] == ["prepare", "pretrain", "sft"]

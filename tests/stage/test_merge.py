@@ -8,7 +8,7 @@ def test_how_it_is_checked_changes_no_identity():
 
 def test_it_stands_on_the_adapter_and_its_base():
     made = config()
-    assert made.stages["merge"].inputs(made).keys() == {"prepare", "sft", "model"}
+    assert made.stages["merge"].inputs(made).keys() == {"prepare", "captions", "sft", "model"}
 
 
 def test_a_backbone_that_exists_is_not_built(tmp_path):

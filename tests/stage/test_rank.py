@@ -79,9 +79,9 @@ def test_each_policy_stands_on_what_it_needs_and_on_no_more():
         assert needs[policy] == {"prepare"}
         assert set(stage(policy).effective(made)) == {"knobs"}  # no backbone, no prompt
     for policy in ("backbone", "backbone_text", "sft"):
-        assert needs[policy] == {"prepare", "model"}
+        assert needs[policy] == {"prepare", "captions", "model"}
     for policy in ("grpo", "sft_continued"):
-        assert needs[policy] == {"prepare", "model", "adapter"}
+        assert needs[policy] == {"prepare", "captions", "model", "adapter"}
         assert stage(policy).inputs(made)["adapter"].name == policy
     assert stage("backbone").inputs(made)["model"].name == "pretrain"
     assert stage("sft").inputs(made)["model"].name == "merge"

@@ -5,14 +5,18 @@ from tests.launching import config, ids
 
 
 def test_it_stands_on_rationales_only_where_some_sample_carries_one():
-    for words, expected in (((), False), (("cot_prob=0.1",), True), (("sft.cot_prob=0.1",), True)):
-        made = config(*words)
+    for words, expected in (
+        *(((), True), (("cot_prob=0",), False), (("cot_prob=0", "sft.cot_prob=0.1"), True)),
+        *((("prompt.inject=none",), False), (("prompt.inject=completion",), True)),
+    ):
+        typed = ("algorithm.rollout=sample", "algorithm.constraint=null")
+        made = config(*words, *typed, "grpo.max_completion_length=90")
         assert ("rationales" in made.stages["sft"].inputs(made)) is expected
 
 
 def test_the_rationales_of_grpo_do_not_touch_sft():
-    assert ids("grpo.cot_prob=0.1")["sft"] == ids()["sft"]
-    assert ids("grpo.cot_prob=0.1")["grpo"] != ids()["grpo"]
+    assert ids("grpo.cot_prob=0.2")["sft"] == ids()["sft"]
+    assert ids("grpo.cot_prob=0.2")["grpo"] != ids()["grpo"]
 
 
 def test_the_control_follows_the_steps_of_grpo_but_not_its_beta():

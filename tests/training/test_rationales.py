@@ -24,7 +24,7 @@ def test_too_few_rationales_are_said(caplog):
     some = dict.fromkeys(IDS[:10], "why")
     with caplog.at_level(logging.WARNING):
         assert len(choose(IDS, some, 0.1, 42, "sft")) == 10
-    assert "sft.cot_prob=0.1 asks for 100 rationales, 10 are there" in caplog.text
+    assert "sft.cot_prob=0.1 asks for 100 rationales, 10 were kept" in caplog.text
 
 
 def test_none_is_none():

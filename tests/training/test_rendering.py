@@ -184,17 +184,15 @@ def test_sft_learns_the_history_that_the_prompt_shows(prepared, config, tokenize
         training_rows(*asked[:3], config.prompt, *asked[4:], limit, "sft")
 
 
-def test_grpos_rows_hold_the_shortened_prompt(prepared, config, tokenizer, tmp_path):
+def test_grpos_rows_hold_the_shortened_prompt(prepared, config, tokenizer):
     from mllmrec.training.grpo import fitted_prompts, prompt_rows
 
     options = config.stages["grpo"].model_copy(update={"batch_size": 1})
     limit, words = tight(prepared, config, tokenizer, 4), config.groups["words"]
     prompt = dropping(config)
-    fit = fitted_prompts(
-        options, job_of(config, tmp_path), prepared, prompt, words, tokenizer, limit, 4, "grpo"
-    )
+    fit = fitted_prompts(options, prepared, prompt, words, tokenizer, limit, 4, hints={})
     assert fit.counts["dropped_items"] > 0
-    texts = [row["prompt"][0]["content"] for row in prompt_rows(fit, prompt)]
+    texts = [row["prompt"][0]["content"] for row in prompt_rows(fit, prompt, {})]
     assert max(map(len, prompt.encode_all(tokenizer, texts))) + 4 <= limit
 
 
@@ -207,7 +205,7 @@ def test_the_probe_ranks_by_the_shortened_prompt(prepared, config, tokenizer):
     room = max(len(config.prompt.encode_answer(tokenizer, f"[ITEM_{i}]")) for i in ("2", "x%20y"))
     limit = tight(prepared, config, tokenizer, room)
     probe = Probe(options, prepared, dropping(config), words, tokenizer, limit, 1)
-    assert max(map(len, probe.prompts)) + room <= limit
+    assert max(map(len, probe.views[""])) + room <= limit
     with pytest.raises(Refusal, match=r"prompt\.too_long=drop_oldest"):
         Probe(options, prepared, config.prompt, words, tokenizer, limit, 1)
 
