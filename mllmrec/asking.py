@@ -38,6 +38,36 @@ class Reply:
 
 Fault = Callable[[str], str | None]  # what is wrong with a text, or None where it will do
 
+OPEN, CLOSE = "<think>", "</think>"
+CHARS_A_TOKEN = 4  # where nobody counts; rough, for European languages
+PIXELS_A_TOKEN = 28  # a token a square of so many pixels, as vision models of the day have it
+
+
+def spoken(content: str) -> str | None:
+    """The text after the thinking; None where the thinking has not ended."""
+    _, mark, rest = content.rpartition(CLOSE)  # some chat templates write the opening mark
+    return None if not mark and rest.lstrip().startswith(OPEN) else rest.strip()
+
+
+def tokens_of(text: str) -> int:
+    """About how many tokens a text takes."""
+    return -(-len(text) // CHARS_A_TOKEN)
+
+
+def tokens_of_picture(longest: int) -> int:
+    """About how many tokens a square picture takes."""
+    side: int = -(-longest // PIXELS_A_TOKEN)
+    return side * side
+
+
+def tokens_in(requests: Sequence[Request], longest: int) -> tuple[int, str]:
+    """About how many tokens requests take, pictures of ``longest`` pixels, and what is assumed."""
+    a_picture = tokens_of_picture(longest)
+    shown = sum(len(request.pictures) for request in requests)
+    count = sum(tokens_of(request.text) for request in requests) + shown * a_picture
+    pictures = f", {a_picture} a picture" if shown else ""
+    return count, f"({CHARS_A_TOKEN} characters a token{pictures})"
+
 
 class Asker(Model):
     """A language model that can be asked, here or at a server."""
@@ -63,11 +93,6 @@ class Asker(Model):
         """
         raise NotImplementedError
 
-    @property
-    def is_paid(self) -> bool:
-        """Whether calls leave this machine and may cost money."""
-        return False
-
     def ask(
         self, requests: Sequence[Request], journal: Path, label: str, fault: Fault
     ) -> list[Reply]:
@@ -75,7 +100,8 @@ class Asker(Model):
 
         What was answered before, as the file ``journal`` and its neighbours tell, is not asked
         again. An empty or truncated text, and one that ``fault`` finds wrong, is asked for
-        once more with more room, and ends as a failure. ``label`` names the work on a bar.
+        once more with more room, and ends as a failure, which ``journal`` keeps; one by the fault
+        of a server is asked for again by the next ``ask``. ``label`` names the work on a bar.
 
         Raises:
             Refusal: nothing can be had from the model at all, or the budget is used up; what

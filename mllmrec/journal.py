@@ -2,14 +2,14 @@
 
 A journal is a JSONL file that is only ever appended to, one record a line, found again by the
 content of the request. All journals of a dataset lie in one folder: each artifact writes its own
-and reads its neighbours'. A killed process loses no line; a power cut the last second at most.
+and reads its neighbours'. A killed process loses no line; a power cut the last ``SECONDS`` at most.
 """
 
 import hashlib
 import json
 import logging
 import os
-import time
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Self
 
 log = logging.getLogger(__name__)
 
-LINES, SECONDS = 32, 1.0  # how much may wait for the disk
+LINES, SECONDS = 32, 1.0  # how much may wait for the disk, and how long
 
 
 def now() -> str:
@@ -30,7 +30,8 @@ def now() -> str:
 class Record:
     """What came of one request: a ``text``, or ``why`` there is none.
 
-    Neither is there where work was broken off: such a record tells of its cost alone.
+    Neither is there where work was broken off: such a record tells of its cost alone. With
+    ``is_outage`` the reason is a server's fault, and not what was asked or answered.
     ``tokens_in``, ``tokens_out`` and ``seconds`` are sums over all ``calls``.
     """
 
@@ -38,6 +39,7 @@ class Record:
     id: str
     text: str | None = None
     why: str | None = None
+    is_outage: bool = False
     finish_reason: str | None = None
     tokens_in: int = 0
     tokens_out: int = 0
@@ -84,8 +86,9 @@ class Journal:
     """The file ``own``, and what its neighbours ``*.jsonl`` hold; of several lines the last counts.
 
     A last line that was torn by a kill is dropped. A failure counts only where it is this
-    artifact's own: another one tries again. ``spent`` is what the lines of ``own`` cost;
-    ``known``, those of the whole folder.
+    artifact's own: another one tries again. An outage counts only until the journal is closed:
+    the next launch tries again. ``spent`` is what the lines of ``own`` cost; ``known``, those of
+    the whole folder.
     """
 
     def __init__(self, own: Path) -> None:
@@ -94,7 +97,9 @@ class Journal:
         self.failures: dict[str, Record] = {}
         self.spent, self.known = Totals(), Totals()
         self.file: BinaryIO | None = None
-        self.waiting, self.synced = 0, time.monotonic()
+        self.waiting = 0
+        self.lock = threading.RLock()  # of the file
+        self.timer: threading.Timer | None = None
         for path in sorted(own.parent.glob("*.jsonl")):
             if path.name != own.name:
                 for record in read(path):
@@ -102,6 +107,7 @@ class Journal:
         if own.exists():
             for record in read(own):
                 self.take(record, is_own=True)
+        self.failures = {k: r for k, r in self.failures.items() if not r.is_outage}
 
     def take(self, record: Record, *, is_own: bool) -> None:
         self.known.add(record)
@@ -124,11 +130,16 @@ class Journal:
     def add(self, record: Record) -> None:
         """Append one record; it is out of this process at once, and on the disk soon after."""
         self.take(record, is_own=True)
-        file = self.file or self.opened()
-        file.write(json.dumps(asdict(record)).encode() + b"\n")
-        self.waiting += 1
-        if self.waiting >= LINES or time.monotonic() - self.synced >= SECONDS:
-            self.sync()
+        with self.lock:
+            file = self.file or self.opened()
+            file.write(json.dumps(asdict(record)).encode() + b"\n")
+            self.waiting += 1
+            if self.waiting >= LINES:
+                self.sync()
+            elif self.timer is None:
+                self.timer = threading.Timer(SECONDS, self.sync)
+                self.timer.daemon = True  # a process that ends loses no line by itself
+                self.timer.start()
 
     def opened(self) -> BinaryIO:
         """The own file at its end, cut back to its last whole line; made on the first record."""
@@ -138,15 +149,21 @@ class Journal:
         return self.file
 
     def sync(self) -> None:
-        if self.file is not None:
-            os.fsync(self.file.fileno())
-        self.waiting, self.synced = 0, time.monotonic()
+        """Wait until all lines are on the disk; the timer calls this in a thread of its own."""
+        with self.lock:
+            if self.timer is not None:
+                self.timer.cancel()
+                self.timer = None
+            if self.waiting and self.file is not None:
+                os.fsync(self.file.fileno())
+            self.waiting = 0
 
     def close(self) -> None:
-        if self.file is not None:
+        with self.lock:
             self.sync()
-            self.file.close()
-            self.file = None
+            if self.file is not None:
+                self.file.close()
+                self.file = None
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,8 @@ import hashlib
 import json
 import random
 import threading
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,6 +80,22 @@ def moody(share: float, seed: int) -> Callable[[Call], Said]:
     def script(call: Call) -> Said:
         draw = random.Random(f"{seed}/{call.text}/{call.nth}")
         return faulty(draw.choice(FAULTS)) if draw.random() < share else good(call)
+
+    return script
+
+
+def limited(most: int, seconds: float) -> Callable[[Call], Said]:
+    """So many calls in any so many seconds, whoever makes them; says when the next may come."""
+    taken: deque[float] = deque()
+
+    def script(call: Call) -> Said:
+        now = time.monotonic()
+        while taken and now - taken[0] >= seconds:
+            taken.popleft()
+        if len(taken) < most:
+            taken.append(now)
+            return good(call)
+        return failed(429, "too many", retry_after=f"{taken[0] + seconds - now:.4f}")
 
     return script
 

@@ -1,6 +1,7 @@
 """Faults of the published scripts that no one module can rule out (docs/published.md)."""
 
 import ast
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from PIL import Image
 
 from mllmrec.artifacts import Store
 from mllmrec.assessment.confidence import confidence, kept
+from mllmrec.assessment.leakage import Gate
 from mllmrec.cases import cases_of
-from tests.launching import CONF, ROOT, SMALL, config, ids, steps
+from mllmrec.records import Prepared
+from mllmrec.rendering import render_all
+from tests.launching import CONF, ROOT, SMALL, config, ids, make, steps
 from tests.stage.test_prepare import build, dataset
 
 HINTED = ("stage=evaluate", "cot_prob=0.5", *SMALL)
@@ -46,10 +50,12 @@ def test_what_is_trained_on_has_been_assessed():
 
 
 def test_a_rationale_that_names_its_target_is_not_learnt_from():
+    gate = Gate.over(["Gladiator (2000)", "Cube (1997)", "Brazil (1985)"], 2)
+    texts = ["So next is Gladiator.", "Something old and dark.", "They have had enough of cubes."]
     told = pl.DataFrame(
         {
             "sample_id": ["a", "b", "c"],
-            "leak": ["title", None, None],
+            "leak": [gate.leak(text, "7", "Gladiator (2000)", ["Brazil (1985)"]) for text in texts],
             "modality": [1.0, 0.6, 0.2],
             "prediction": [1.0, 0.6, 0.2],
         },
@@ -67,12 +73,26 @@ def test_captions_reach_every_prompt_of_data_with_pictures():
     made = inputs(*HINTED)
     for label in ("pseudo_cot", "sft", "grpo", "rank sft", "rank grpo"):
         assert made[label]["captions"] == "caption", label
-    prompt, words = config(*HINTED).prompt, config(*HINTED).groups["words"].model_dump()
-    told = prompt.render(
-        ["1"], ["2", "3"], {"1": "A", "2": "B", "3": "C"}, words, captions={"1": "blue", "3": "red"}
-    )
-    assert "blue" in told and "red" in told
     assert "caption" not in ids(*HINTED, "prompt.captions=false")
+
+
+def test_captions_stand_behind_every_item_of_a_rendered_prompt(tmp_path):
+    """What `prepare` and `caption` have left on disk, as training and ranking render it."""
+    words = ("stage=caption", *SMALL)
+    made, conf = make(Store(root=tmp_path), *words), config(*words)
+    data = Prepared.of({"prepare": made["prepare"].folder, "captions": made["caption"].folder})
+    sample = data.samples("test").head(1)
+    (text,) = render_all(sample, "uni9", data, conf.prompt, conf.groups["words"])
+    history, candidates = (sample[name][0].to_list() for name in ("history", "uni9"))
+    lines = {item: [] for item in (*history, *candidates)}
+    for line in text.splitlines():
+        if found := re.match(r"(?:\d+\. )?\[ITEM_(\w+)\] ", line):
+            lines[found[1]].append(line.casefold())
+    assert all(lines.values()) and len(candidates) == 10
+    for item, shown in lines.items():
+        first = data.captions[item].casefold().split()[: conf.prompt.caption_words]
+        caption = " ".join(first).rstrip(",.")
+        assert caption and all(line.endswith(caption) for line in shown), (item, shown, caption)
 
 
 GENERATORS = {"Random", "SystemRandom", "default_rng", "Generator", "Philox", "SeedSequence"}
@@ -184,21 +204,7 @@ def test_popularity_stands_in_the_table_and_among_the_negatives():
 @pytest.mark.parametrize("file", sorted((CONF / "algorithm").glob("*.yaml")), ids=lambda f: f.stem)
 def test_rollouts_are_drawn_from_the_distribution_that_the_loss_assumes(file):
     """The published ones were drawn at temperature 0.9 from the first 0.9 of the mass."""
-    told = yaml.safe_load(file.read_text(encoding="utf-8"))
-    assert (told.get("temperature", 1.0), told.get("top_p", 1.0)) == (1.0, 1.0)
-
-
-def test_what_is_paid_for_a_miss_is_of_no_weight_once_every_answer_is_a_candidate():
-    """Rewards are standardised in a group: 1 against 0.3 is 1 against 0, or against -5."""
-
-    def advantages(*rewards):
-        return (np.array(rewards) - np.mean(rewards)) / np.std(rewards, ddof=1)
-
-    told = yaml.safe_load((CONF / "reward/hit_format.yaml").read_text(encoding="utf-8"))
-    (values,) = told.values() if "_target_" not in told else (told,)
-    hit, miss = values["hit"], values["miss"]
-    for other in (0.0, -5.0):
-        np.testing.assert_allclose(
-            advantages(hit, miss, miss, miss), advantages(hit, other, other, other)
-        )
-    assert max(values["outside"], values["malformed"]) < miss < hit  # these do weigh
+    told = config(f"algorithm={file.stem}").algorithm.trainer_args()
+    whole = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None}  # in TRL's words
+    assert {name: told.get(name, value) for name, value in whole.items()} == whole
+    assert "temperature" in told and (told.keys() >= {"top_p", "top_k"} or file.stem == "exact")

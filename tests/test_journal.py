@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -93,18 +94,41 @@ def test_a_line_is_out_before_the_next_is_made(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_outages_are_asked_again_by_the_next_launch(tmp_path: Path) -> None:
+    def outage(key: str) -> Record:
+        return Record(key=key, id=key, why="busy", is_outage=True, calls=2)
+
+    with Journal(tmp_path / "own.jsonl") as journal:
+        for each in (outage("a"), outage("b"), record("c", why="empty", calls=1)):
+            journal.add(each)
+        assert all(journal.found(key) for key in "abc"), "one end a launch"
+    again = Journal(tmp_path / "own.jsonl")
+    assert [key for key in "abc" if again.found(key)] == ["c"]
+    assert again.spent.calls == 5
+
+
 def test_lines_reach_the_disk_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr("mllmrec.journal.os.fsync", synced.append)
-    monkeypatch.setattr("mllmrec.journal.SECONDS", 1e9)
+    monkeypatch.setattr("mllmrec.journal.SECONDS", 1e6)
     with Journal(tmp_path / "own.jsonl") as journal:
         for n in range(70):
             journal.add(record(str(n), "yes"))
         assert len(synced) == 2
-        monkeypatch.setattr("mllmrec.journal.SECONDS", 0.0)
-        journal.add(record("late", "yes"))
-        assert len(synced) == 3
-    assert len(synced) == 4
+    assert len(synced) == 3 and journal.timer is None
+
+
+def test_the_last_lines_reach_the_disk_though_no_more_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = threading.Event()
+    monkeypatch.setattr("mllmrec.journal.os.fsync", lambda number: synced.set())
+    monkeypatch.setattr("mllmrec.journal.SECONDS", 0.05)
+    with Journal(tmp_path / "own.jsonl") as journal:
+        for key in "ab":  # the second one after the first was synced
+            synced.clear()
+            journal.add(record(key, "yes"))
+            assert synced.wait(10)
 
 
 def test_what_is_no_record_is_passed_over_and_told(

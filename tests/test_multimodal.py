@@ -66,6 +66,28 @@ def test_failures_are_named_and_too_many_stop_the_run(tmp_path):
     assert "pseudo_cot: 40 of 40 have no rationale" in line and "pseudo_cot.max_failed=" in line
 
 
+def test_an_outage_is_mended_by_repeating_the_command(tmp_path):
+    """Three of forty rationales fail at the server: the same command asks for these alone."""
+
+    def script(call: Call) -> Said:
+        if len(server.calls) <= 3 or len(unlucky) == 3:
+            return four_steps(call)
+        unlucky.add(call.text)
+        return failed(500, "ouch")
+
+    unlucky: set[str] = set()
+    with BadServer(script).running() as server:
+        typed = words(server.url, "reasoner.endpoint.retries=0", "reasoner.endpoint.concurrency=1")
+        line = told(launch(*typed, cwd=tmp_path))
+        assert "3 of 40 have no rationale" in line and "repeat the command" in line
+        server.script, before = four_steps, len(server.calls)
+        done = launch(*typed, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert {call.text for call in server.calls[before:]} == unlucky
+        assert len(server.calls) == before + 3
+    assert made(tmp_path, "pseudo_cot").manifest["metrics"]["failed"] == 0
+
+
 def test_a_key_that_is_not_taken_stops_at_once_and_is_told_nowhere(tmp_path):
     with BadServer(lambda call: failed(401, "bad key")).running() as server:
         typed = words(server.url, "reasoner.endpoint.key_env=MY_TEST_KEY")

@@ -131,6 +131,10 @@ def test_no_share_of_rationales_means_no_rationales():
     only_grpo = ids("cot_prob=0", "grpo.cot_prob=0.1")
     assert "assess" in only_grpo and only_grpo["sft"] == none["sft"]
     assert ids("prompt.inject=none") == none  # a rationale that goes nowhere is none
+    thinking = ("prompt.inject=completion", "algorithm.rollout=sample", "cot_prob=0")
+    typed = ("algorithm.constraint=null", "grpo.max_completion_length=90")
+    # a thought comes first then, if only an empty one
+    assert {"sft", "grpo"} <= {k for k, v in ids(*thinking, *typed).items() if v != none[k]}
 
 
 def test_captions_are_made_where_prompts_show_them():

@@ -49,9 +49,7 @@ LAYERS = [
 SIDEWAYS = {
     ("stage.adopt", "stage.base"),
     ("stage.assess", "stage.consistency"),
-    ("stage.assess", "stage.pseudo_cot"),
     ("stage.consistency", "stage.pretrain"),
-    ("stage.consistency", "stage.pseudo_cot"),
     ("stage.consistency", "stage.refine"),
     ("stage.consistency", "stage.sft"),
     ("stage.compare", "stage.command"),
@@ -59,8 +57,8 @@ SIDEWAYS = {
     ("stage.evaluate", "stage.rank"),
     ("stage.grpo", "stage.hints"),
     ("stage.grpo", "stage.sft"),
-    ("stage.hints", "stage.consistency"),
     ("stage.hints", "stage.pseudo_cot"),
+    ("stage.hints", "stage.refine"),
     ("stage.merge", "stage.pretrain"),
     ("stage.rank", "stage.hints"),
     ("stage.rank", "stage.pretrain"),
@@ -377,6 +375,19 @@ def test_documents_name_what_exists(name: str) -> None:
         assert (ROOT / path).exists(), path
         if test:
             assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
+
+
+LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)|^\[[^]]+\]:\s*<?([^\s>]+)>?", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_of_documents_lead_to_files(name: str) -> None:
+    """Relative ones, from the folder of the document."""
+    text = re.sub(r"```.*?```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in (inline or below for inline, below in LINK.findall(text)):
+        if re.match(r"[a-z][a-z+.-]*:", link):  # https:, mailto:
+            continue
+        assert ((ROOT / name).parent / link.partition("#")[0]).exists(), link
 
 
 def test_the_published_recipe_composes() -> None:

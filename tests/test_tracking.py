@@ -453,3 +453,15 @@ def test_a_multirun_under_an_agent_is_refused(name: str, monkeypatch: pytest.Mon
     monkeypatch.setenv(name, "fixed001")
     with pytest.raises(Refusal, match=f"{name}=fixed001.*unset {name}"):
         refuse_multirun_under_agent()
+
+
+def test_a_run_whose_rationales_were_told_targets_is_tagged(tmp_path):
+    from mllmrec.artifacts import Store
+    from mllmrec.runner import tags_of
+    from tests.launching import config, steps
+
+    def tags(*words):
+        return tags_of(config(*words), steps(Store(root=tmp_path), *words))
+
+    assert tags("stage=sft", "reasoner.reveal_target=true") == ["reveal_target"]
+    assert tags("stage=sft") == tags("stage=prepare", "reasoner.reveal_target=true") == []

@@ -29,3 +29,12 @@ class Algorithm(Model):
     def trainer_args(self) -> dict[str, Any]:
         """The fields of TRL's GRPOConfig that make this method."""
         raise NotImplementedError
+
+
+def draws_candidates(algorithm: Algorithm) -> bool:
+    """Whether rollouts are draws among the candidates by their probabilities.
+
+    Not so free answers, beams (the most probable ones), nor all candidates at once (``exact``).
+    """
+    rollout = algorithm.rollout
+    return rollout == "enumerate" or (rollout == "sample" and bool(algorithm.constrained))

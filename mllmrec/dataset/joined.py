@@ -5,9 +5,8 @@ so a file of another one would seem to fit.
 """
 
 import logging
-import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,29 +84,26 @@ def captions_of(file: Path, prepared: Prepared, *, stage: str, min_join: float) 
 
 
 def rationales_of(file: Path, prepared: Prepared, *, stage: str, min_join: float) -> list[Reply]:
-    """A reply a training sample whose user and target the file has something for.
+    """A reply a training or validation sample whose user and target the file has something for.
 
-    What belongs to a sample that is for validation here counts as found, and is not kept.
+    Their files are of training alone: what is for validation here is a part of theirs.
 
     Raises:
         Refusal: the file is no file of rationales, or fits this dataset too badly.
     """
     entries, titles = rationales(file, f"{stage}.adopt"), prepared.titles
     join = Join(stage=stage, file=file, entries=len(entries))
-    asked, held = by_target(prepared, "train"), by_target(prepared, "validation")
+    asked = by_target(prepared, ("train", "validation"))
     for entry in entries:
         key = (str(entry.user_id), entry.item_id)
         why = stranger(entry, titles.get(entry.item_id))
-        if why or (key not in asked and key not in held):
+        if why or key not in asked:
             join.lose(entry, why or "no training sample of this user has this target")
             continue
         join.found += 1
-        for id in asked.get(key, ()):
+        for id in asked[key]:
             join.keep(id, entry)
-    replies = join.settle("rationales found their user and target", min_join)
-    log.info("%s: of %d of them a training sample here", file.name, len(replies))
-    tell_leaks(file, replies, prepared)
-    return replies
+    return join.settle("rationales found their user and target", min_join)
 
 
 def stranger(entry: Entry, title: str | None) -> str | None:
@@ -119,34 +115,14 @@ def stranger(entry: Entry, title: str | None) -> str | None:
     return None
 
 
-def by_target(prepared: Prepared, split: Split) -> dict[tuple[str, str], list[str]]:
-    """The ids of a split's samples by user and target."""
+def by_target(prepared: Prepared, splits: Iterable[Split]) -> dict[tuple[str, str], list[str]]:
+    """The ids of the samples of these splits by user and target."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    table = prepared.samples(split).select("sample_id", "user_id", "target")
-    for id, user, target in table.iter_rows():
-        found[user, target].append(id)
+    for split in splits:
+        table = prepared.samples(split).select("sample_id", "user_id", "target")
+        for id, user, target in table.iter_rows():
+            found[user, target].append(id)
     return found
-
-
-def tell_leaks(file: Path, replies: Sequence[Reply], prepared: Prepared) -> None:
-    """Warn where texts name their own target: whoever wrote them was told it."""
-    table = prepared.samples("train")
-    target = dict(zip(table["sample_id"], table["target"], strict=True))
-    texts = [(prepared.titles[target[one.id]], one.text) for one in replies if one.text]
-    naming = sum(names(title, text) for title, text in texts)
-    if naming:
-        log.warning(
-            "LEAK: %d of %d rationales of %s name the title of their own target;"
-            " assess.gate=true keeps these out",
-            naming,
-            len(texts),
-            file.name,
-        )
-
-
-def names(title: str, text: str) -> bool:
-    """Whether a text has a title in it, whole words, however it is written."""
-    return re.search(rf"(?<!\w){re.escape(folded(title))}(?!\w)", folded(text)) is not None
 
 
 def folded(text: str) -> str:

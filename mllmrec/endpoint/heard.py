@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-OPEN, CLOSE = "<think>", "</think>"
-CHARS_A_TOKEN = 4  # where a server does not count; rough, for European languages
+from mllmrec.asking import spoken, tokens_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ def heard(said: Any, asked: str) -> Heard:
         raise ValueError("a response without choices") from error
     reason = choice.get("finish_reason")
     return Heard(
-        text=spoken(content),
+        text=spoken(content) or "",
         finish_reason=None if reason is None else str(reason),
         tokens_in=counted(usage, "prompt_tokens", asked),
         tokens_out=counted(usage, "completion_tokens", content),
@@ -55,17 +54,3 @@ def heard(said: Any, asked: str) -> Heard:
 def counted(usage: object, name: str, text: str) -> int:
     count = usage.get(name) if isinstance(usage, Mapping) else None
     return count if isinstance(count, int) else tokens_of(text)
-
-
-def tokens_of(text: str) -> int:
-    """About how many tokens a text takes."""
-    return -(-len(text) // CHARS_A_TOKEN)
-
-
-def spoken(content: str) -> str:
-    """The text after the thinking; empty where the thinking has not ended."""
-    if CLOSE in content:  # some chat templates write the opening mark themselves
-        content = content.rpartition(CLOSE)[2]
-    elif content.lstrip().startswith(OPEN):
-        return ""
-    return content.strip()

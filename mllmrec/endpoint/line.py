@@ -14,7 +14,9 @@ from mllmrec.endpoint.heard import Heard, heard
 from mllmrec.errors import Refusal
 from mllmrec.redact import Scrubber
 
-RETRIED = {408, 409, 429}  # and all from 500 on
+LIMIT = 429
+BUSY = {LIMIT, 503}
+RETRIED = {408, 409, LIMIT}  # and all from 500 on
 KEY, MONEY, PLACE = {401, 403}, {402}, {404, 405}
 MOST_SAID = 300  # characters of a server's own words
 
@@ -23,14 +25,23 @@ class Trouble(Exception):
     """A call that brought no answer; its text says why.
 
     ``is_fault``: the server's, so that another call may do better; otherwise it rejects this very
-    request. ``wait``: the seconds that the server asks for. ``was_reached``: there is a server.
+    request. ``wait``: the seconds that the server asks for, of all calls where it ``is_busy``; it
+    ``is_limit`` that is told in time, and no fault at all. ``was_reached``: there is a server.
     """
 
     def __init__(
-        self, why: str, *, is_fault: bool, wait: float | None = None, was_reached: bool = True
+        self,
+        why: str,
+        *,
+        is_fault: bool,
+        status: int | None = None,
+        wait: float | None = None,
+        was_reached: bool = True,
     ) -> None:
         super().__init__(why)
         self.is_fault, self.wait, self.was_reached = is_fault, wait, was_reached
+        self.is_busy = status in BUSY and bool(wait)
+        self.is_limit = status == LIMIT and bool(wait)
 
 
 class Line:
@@ -89,8 +100,9 @@ class Line:
                 allowed="an account that can pay",
                 do="top it up and repeat the command, which goes on, or type another endpoint.url",
             )
+        is_fault = status in RETRIED or status >= 500
         wait = asked_for(error.response.headers)
-        return Trouble(said, is_fault=status in RETRIED or status >= 500, wait=wait)
+        return Trouble(said, is_fault=is_fault, status=status, wait=wait)
 
 
 def asked_for(headers: httpx2.Headers) -> float | None:

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from mllmrec.asking import Request
+from mllmrec.asking import Request, tokens_in
 from mllmrec.endpoint.budget import Price
-from mllmrec.endpoint.heard import CHARS_A_TOKEN, tokens_of
 from mllmrec.journal import Totals
 from mllmrec.progress import Bar
 
@@ -12,14 +11,7 @@ if TYPE_CHECKING:
     from mllmrec.endpoint.server import Server
     from mllmrec.journal import Journal
 
-PIXELS_A_TOKEN = 28  # a token a square of so many pixels, as vision models of the day have it
 SECONDS_A_CALL = 3.0  # assumed where no call was timed yet
-
-
-def tokens_of_picture(longest: int) -> int:
-    """About how many tokens a square picture takes."""
-    side: int = -(-longest // PIXELS_A_TOKEN)
-    return side * side
 
 
 def estimate(server: "Server", requests: list[Request], journal: "Journal") -> str:
@@ -27,11 +19,7 @@ def estimate(server: "Server", requests: list[Request], journal: "Journal") -> s
 
     Calls that must be made again are not foreseen.
     """
-    a_picture, shown = (
-        tokens_of_picture(server.picture_size),
-        sum(len(r.pictures) for r in requests),
-    )
-    into = sum(tokens_of(request.text) for request in requests) + shown * a_picture
+    into, assumed = tokens_in(requests, server.picture_size)
     out = len(requests) * server.max_tokens
     usd = server.price.of(into, out)
     cost = "price unknown: set endpoint.price" if usd is None else f"at most {usd:.4g} USD"
@@ -39,10 +27,9 @@ def estimate(server: "Server", requests: list[Request], journal: "Journal") -> s
     each = timed.seconds / timed.calls if timed.calls else SECONDS_A_CALL
     source = "as calls took before" if timed.calls else "assumed"
     minutes = each * len(requests) / server.concurrency / 60
-    pictures = f", {a_picture} a picture" if shown else ""
     return (
         f"{len(requests)} calls to {server.model}: about {into} tokens in "
-        f"({CHARS_A_TOKEN} characters a token{pictures}), at most {out} out, {cost}, about "
+        f"{assumed}, at most {out} out, {cost}, about "
         f"{minutes:.1f} min ({each:.2g} s a call, {source}; {server.concurrency} at once)"
     )
 

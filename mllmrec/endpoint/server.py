@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,7 @@ from mllmrec.schema import NoEffect
 log = logging.getLogger(__name__)
 
 FIXED = {"messages", "model", "n", "stream"}  # what `extra` may not touch
+Room = Literal["max_tokens", "max_completion_tokens"]
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -31,7 +32,9 @@ class Server(Asker):
     """Where the model is served, what it is asked with, and what that may cost.
 
     The key is read from the environment variable ``key_env`` when the server is asked, and is
-    never kept. ``extra`` are further fields of a call; one that is null is left out of it.
+    never kept. An answer has room for ``max_tokens``, at the second attempt ``retry_tokens``; the
+    server calls that ``room_field``. ``extra`` are further fields of a call; one that is null is
+    left out of it.
     """
 
     url: Annotated[str | None, NoEffect()]
@@ -40,6 +43,7 @@ class Server(Asker):
     temperature: Annotated[float, Field(ge=0)]
     max_tokens: Count
     retry_tokens: Count
+    room_field: Annotated[Room, NoEffect()]
     concurrency: Annotated[int, Field(ge=1), NoEffect()]
     timeout: Annotated[Seconds, NoEffect()]
     deadline: Annotated[Seconds, NoEffect()]
@@ -57,11 +61,10 @@ class Server(Asker):
             raise ValueError("budget.max_usd needs price.input and price.output")
         if taken := FIXED & self.extra.keys():
             raise ValueError(f"extra.{min(taken)} cannot be set")
+        for room in get_args(Room):
+            if self.extra.get(room) is not None:  # the second attempt would have no more of it
+                raise ValueError(f"extra.{room} cannot be set: max_tokens=N room_field={room} does")
         return self
-
-    @property
-    def is_paid(self) -> bool:
-        return True
 
     def ask(
         self, requests: Sequence[Request], journal: Path, label: str, fault: Fault
@@ -147,7 +150,7 @@ class Server(Asker):
     def body(self, asked: list[dict[str, Any]], room: int) -> dict[str, Any]:
         """The fields of a call."""
         fields = {"model": self.model, "messages": asked, "temperature": self.temperature}
-        fields |= {"max_tokens": room, **self.extra}
+        fields |= {self.room_field: room, **self.extra}
         return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -5,13 +5,15 @@ import random
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mllmrec.asking import Fault, Request
 from mllmrec.endpoint.body import messages
 from mllmrec.endpoint.heard import Heard
 from mllmrec.endpoint.line import Line, Trouble
+from mllmrec.endpoint.pace import Pace
+from mllmrec.endpoint.task import Task
 from mllmrec.errors import Refusal
 from mllmrec.journal import Journal, Record, Totals
 from mllmrec.pictures import BadPicture
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from mllmrec.endpoint.progress import Progress
     from mllmrec.endpoint.server import Server
 
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between two calls of a record, doubled each time
+FIRST_WAIT = 0.5  # seconds between two calls of a record, doubled each time
 PATIENCE = 3  # failures in a row that tell of a server that will answer nobody
 
 
@@ -28,36 +30,13 @@ class Stopped(Exception):
     """No call may be begun any more."""
 
 
-@dataclass(kw_only=True)
-class Task:
-    """A request on its way: what it cost so far, the calls it may lose, the time it has."""
-
-    key: str
-    request: Request
-    cost: Totals
-    retries: int
-    end: float
-    waits: random.Random  # jitter, drawn from the content
-
-    def record(
-        self, text: str | None = None, why: str | None = None, finish_reason: str | None = None
-    ) -> Record:
-        """The end of it, or what it cost where it came to none."""
-        return Record(
-            key=self.key,
-            id=self.request.id,
-            text=text,
-            why=why,
-            finish_reason=finish_reason,
-            **vars(self.cost),
-        )
-
-
 class Work:
     """The workers that share one line, and what they know together.
 
     Failures by faults of the server are held back until it answers anyone: if it answers nobody,
-    they are not the records' own, and are not journaled.
+    they are not the records' own, and are journaled by their cost alone. A server that asks to
+    wait is called by nobody until then, and a record does not run out of time by that as long as
+    anyone was answered within ``deadline``.
     """
 
     def __init__(
@@ -65,9 +44,11 @@ class Work:
     ) -> None:
         self.server, self.line, self.journal = server, line, journal
         self.fault, self.progress = fault, progress
+        self.pace = Pace(server.concurrency)
         self.spent = replace(journal.spent)
         self.was_heard = journal.spent.tokens_out > 0  # by an earlier launch
         self.is_heard = False
+        self.moved = time.monotonic()  # when anyone was answered last
         self.held: list[tuple[Record, Trouble]] = []
         self.unsent: dict[str, Record] = {}  # failed here: nothing was asked
         self.stopped = asyncio.Event()
@@ -80,14 +61,18 @@ class Work:
             Refusal: the work was broken off; what was answered is in the journal.
         """
         queue = iter(asked)
-        async with self.line.client, asyncio.TaskGroup() as group:
-            for _ in range(self.server.concurrency):
-                group.create_task(self.worker(queue))
-        if self.held and not self.refusal and not self.has_server(self.held[0][1]):
-            self.stop(self.silent(self.held[0][1]))
-        if self.refusal:
-            raise self.refusal
-        self.release()
+        try:
+            async with self.line.client, asyncio.TaskGroup() as group:
+                for _ in range(self.server.concurrency):
+                    group.create_task(self.worker(queue))
+            if self.held and not self.refusal and not self.has_server(self.held[0][1]):
+                self.stop(self.silent(self.held[0][1]))
+            if self.refusal:
+                raise self.refusal
+            self.release()
+        finally:
+            for record, _ in self.held:  # as good as broken off
+                self.journal.add(replace(record, why=None, is_outage=False))
 
     async def worker(self, queue: Iterator[tuple[str, Request]]) -> None:
         for key, request in queue:
@@ -100,7 +85,8 @@ class Work:
                     cost=Totals(),
                     retries=self.server.retries,
                     end=time.monotonic() + self.server.deadline,
-                    waits=random.Random(key),
+                    wait=FIRST_WAIT,
+                    draws=random.Random(key),
                 )
             )
 
@@ -117,7 +103,8 @@ class Work:
             if isinstance(error, asyncio.CancelledError):
                 raise
         except Trouble as trouble:
-            self.fail(task.record(why=f"{trouble} ({task.cost.calls} calls)"), trouble)
+            why = f"{trouble} ({task.cost.calls} calls)"
+            self.fail(task.record(why=why, is_outage=trouble.is_fault), trouble)
         else:
             self.keep(record)
 
@@ -126,7 +113,8 @@ class Work:
         asked = await asyncio.to_thread(messages, task.request, self.server.picture_size)
         for room in (self.server.max_tokens, self.server.retry_tokens):
             answer = await self.persist(self.server.body(asked, room), task)
-            self.is_heard = True
+            self.is_heard, self.moved = True, time.monotonic()
+            self.pace.answered()
             self.release()
             why = answer.wrong() or self.fault(answer.text)
             if why is None:
@@ -140,8 +128,8 @@ class Work:
             Stopped: no call may be begun.
             Trouble: there is no answer.
         """
-        wait = FIRST_WAIT
         while True:
+            await self.turn(task)
             self.check_on()
             try:
                 return await self.call(body, task)
@@ -149,20 +137,54 @@ class Work:
                 self.stop(refusal)
                 raise Stopped from refusal
             except Trouble as trouble:
-                if not trouble.is_fault or not task.retries:
-                    raise
-                pause = wait * (0.5 + task.waits.random() / 2)
-                pause = pause if trouble.wait is None else trouble.wait
-                if time.monotonic() + pause >= task.end:
-                    raise
-            task.retries, wait = task.retries - 1, min(2 * wait, LONGEST_WAIT)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self.stopped.wait()
+                await self.let_pass(trouble, task)
+
+    async def let_pass(self, trouble: Trouble, task: Task) -> None:
+        """Wait for as long as a fault may last, together with all others where it is everyone's.
+
+        Raises:
+            Trouble: retries or time are used up, or another call would be of no use.
+        """
+        if not trouble.is_fault or not (task.retries or trouble.is_limit):
+            raise trouble
+        pause = trouble.wait or task.backoff()
+        if time.monotonic() + pause >= (self.end(task) if trouble.is_busy else task.end):
+            raise trouble  # and too long a wait keeps nobody else waiting
+        task.retries -= not trouble.is_limit
+        if trouble.is_busy:
+            self.pace.pause(pause, task.began, task.draws.random())
+        else:
+            await self.rest(pause)
+
+    async def turn(self, task: Task) -> None:
+        """Wait until the server may be called, where it has asked for that.
+
+        Raises:
+            Trouble: the time is up, and nobody was answered for as long.
+        """
+        moment = 0.0
+        while moment < self.pace.not_before:
+            moment = self.pace.turn(task.draws.random())
+            while (now := time.monotonic()) < moment and not self.stopped.is_set():
+                if now >= self.end(task):
+                    deadline = f"deadline={self.server.deadline:g}"
+                    raise Trouble(f"the server asks to wait, beyond {deadline}", is_fault=True)
+                await self.rest(min(moment, self.end(task)) - now)
+                task.end = self.end(task)
+
+    def end(self, task: Task) -> float:
+        """When a record runs out of time that waits as the server asks for."""
+        return max(task.end, self.moved + self.server.deadline)
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep, unless the work is stopped."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.stopped.wait()
 
     async def call(self, body: dict[str, object], task: Task) -> Heard:
         """One call, counted whatever comes of it."""
-        began = time.monotonic()
+        began = task.began = time.monotonic()
         seconds = max(0.001, min(self.server.timeout, task.end - began))
         task.cost.calls += 1
         self.spent.calls += 1

@@ -16,12 +16,6 @@ class Answer:
     tokens_out: int = 0
 
 
-def spoken(text: str) -> str | None:
-    """What follows the thinking; None where the thinking does not end."""
-    _, mark, rest = text.rpartition("</think>")
-    return None if not mark and rest.lstrip().startswith("<think>") else rest.strip()
-
-
 def why_not(answer: Answer, room: int, fault: Fault) -> str | None:
     """Why an answer will not do, or None."""
     if answer.why is not None:

@@ -21,11 +21,11 @@ from transformers import (
 )
 from transformers.utils import is_torchvision_available
 
-from mllmrec.asking import Request
+from mllmrec.asking import Request, spoken
 from mllmrec.backbone.loading import check_whole, device, dtype_of, first_line, load_tokenizer
 from mllmrec.backbone.pretrained import Pretrained
 from mllmrec.errors import Refusal
-from mllmrec.local.answers import Answer, spoken
+from mllmrec.local.answers import Answer
 from mllmrec.local.refusals import blind, typed_as
 from mllmrec.pictures import BadPicture, opened
 

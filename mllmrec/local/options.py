@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from mllmrec.artifacts import digest, file_digest, folder_files
-from mllmrec.asking import Asker, Fault, Reply, Request
+from mllmrec.asking import Asker, Fault, Reply, Request, tokens_in
 from mllmrec.errors import Refusal
 from mllmrec.journal import Journal, Record, key_of
 from mllmrec.local.answers import why_not
@@ -105,6 +105,7 @@ class Local(Asker):
                 *(label, len(missing), sum(key not in missing for key in keys), len(keys)),
             )
             if missing:
+                log.info("%s: %s", label, self.estimate([*missing.values()]))
                 log.info("%s: loading %s", label, name)
                 self.work_off(missing, book, label, fault)
             records = [book.found(key, fault) for key in keys]
@@ -113,6 +114,15 @@ class Local(Asker):
             for request, record in zip(requests, records, strict=True)
             if record is not None
         ]
+
+    def estimate(self, requests: list[Request]) -> str:
+        """One sentence on what these requests will take; how fast, the first batch will tell."""
+        into, assumed = tokens_in(requests, self.picture_size)
+        return (
+            f"{len(requests)} answers of {self.path}: about {into} tokens in {assumed}, at most "
+            f"{len(requests) * self.max_new_tokens} out, and {self.retry_tokens} more for each "
+            f"that does not end; {self.batch_size} at once"
+        )
 
     def key(self, request: Request) -> str:
         """What an answer hangs on, as a key of the journal; not whose request it is."""

@@ -105,11 +105,12 @@ class ModelPolicy:
         Each token is the most probable one.
         """
         spoken = self.words.model_dump()
+        thinking = self.prompt.inject == "completion"  # then a thought was learnt to come first
 
         def make(some: pl.DataFrame) -> list[list[int]]:
             texts = render_all(some, protocol, prepared, self.prompt, self.words)
             asked = [self.prompt.asking(text, items, spoken) for text in texts]
-            return self.prompt.encode_all(self.tokenizer, asked)
+            return self.prompt.encode_all(self.tokenizer, asked, thinking)
 
         fit = shortened(samples, make, self.prompt, self.limit, room, size=len)
         with Bar(protocol, len(samples), "prompt") as bar:

@@ -9,12 +9,14 @@ from pydantic import Field, model_validator
 
 from mllmrec.artifacts import REPORT, write_json
 from mllmrec.assessment.confidence import confidence, kept, report
+from mllmrec.assessment.samples import leaks
 from mllmrec.errors import Refusal
+from mllmrec.records import Prepared
 from mllmrec.report.tables import print_assessment
 from mllmrec.schema import Model
-from mllmrec.stage.base import Job, Metrics, Stage
+from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.consistency import COMPONENTS, Consistency
-from mllmrec.stage.pseudo_cot import TABLE
+from mllmrec.training.rationales import TABLE
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -67,32 +69,34 @@ class Assess(Stage):
             )
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
-        return {
-            "components": Consistency(
-                scorer=self.scorer,
-                embedder=self.embedder,
-                prediction=self.prediction,
-                title_words=self.title_words,
-                tokens_per_batch=self.tokens_per_batch,
-            )
-        }
+        parts = Consistency(
+            scorer=self.scorer,
+            embedder=self.embedder,
+            prediction=self.prediction,
+            tokens_per_batch=self.tokens_per_batch,
+        )
+        return {**known(config), "components": parts}
 
     def effective(self, config: "Config") -> dict[str, Any]:
         """What the components tell is told there; of the two rules, the one that is not asked."""
-        knobs = {name: getattr(self, name) for name in ("gate", "keep")}
+        knobs = {name: getattr(self, name) for name in ("gate", "title_words", "keep")}
         rule = "threshold" if self.keep == "threshold" else "share"
         return {"knobs": {**knobs, rule: getattr(self, rule), "weights": self.weights.knobs()}}
 
     def run(self, job: Job) -> Metrics:
         table = pl.read_parquet(job.inputs["components"] / COMPONENTS)
+        prepared = Prepared.of(job.inputs)
+        samples = prepared.samples("train").join(table, on="sample_id", maintain_order="right")
+        found = leaks(samples, table["text"], prepared, self.title_words)
+        table = table.with_columns(pl.Series("leak", found, dtype=pl.String))
         table = confidence(table, self.weights.model_dump(), gate=self.gate)
         table = kept(
             table, keep=self.keep, threshold=self.threshold, share=self.share, gate=self.gate
         )
         table.write_parquet(job.out / TABLE)
-        found = report(table)
-        write_json(job.out / REPORT, found)
-        counts = found["counts"]
+        told = report(table)
+        write_json(job.out / REPORT, told)
+        counts = told["counts"]
         log.info(
             "assess: %d of %d rationales are kept, %d name the target%s",
             *(counts["kept"], counts["rationales"], counts["leaks"]),

@@ -1,6 +1,7 @@
 """Goal ``compare``: the same policies of several runs in one table, and how they differ."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +49,7 @@ class Compare(Command):
     def read(self, store: Store) -> Ranks:
         """The rankings of every policy that a run has, under the protocols that all runs have."""
         found = {name: evaluated(name, folder, store) for name, folder in self.runs.items()}
+        check_same_dataset(found)
         shared = set.intersection(*({*one.manifest_protocols} for one in found.values()))
         first = next(iter(found.values()))
         protocols = [name for name in first.manifest_protocols if name in shared]
@@ -117,6 +119,19 @@ class Evaluated:
 
     def folder_of(self, policy: str) -> Path:
         return self.store.folder(self.dataset, "rank", self.policies[policy])
+
+
+def check_same_dataset(found: Mapping[str, Evaluated]) -> None:
+    """Refuse runs of several datasets: ids may be the same in both and mean something else."""
+    (first, one), *others = found.items()
+    for name, other in others:
+        if other.dataset != one.dataset:
+            raise Refusal(
+                f"compare.runs: {name} evaluated on dataset={other.dataset}, {first} on"
+                f" dataset={one.dataset}",
+                allowed="runs on one dataset",
+                do=f"type compare.runs.{name}=DIR, a launch on dataset={one.dataset}",
+            )
 
 
 def evaluated(name: str, folder: Path, store: Store) -> Evaluated:

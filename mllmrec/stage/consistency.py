@@ -3,19 +3,21 @@
 ``assess`` stands on it, so that another threshold, weight or share costs no new pass.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
 
+from mllmrec.artifacts import digest, folder_files
 from mllmrec.assessment.confidence import gain, prediction
-from mllmrec.assessment.leakage import Gate
 from mllmrec.assessment.modality import TFIDF, by_tfidf, by_vectors
+from mllmrec.errors import Refusal
 from mllmrec.records import Prepared
 from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.pretrain import backbone_of
-from mllmrec.stage.pseudo_cot import drafts
-from mllmrec.stage.refine import rationales_of
+from mllmrec.stage.refine import last_word
 from mllmrec.stage.sft import Sft
+from mllmrec.training.rationales import drafts
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -35,7 +37,7 @@ class PlainSft(Sft):
 
 
 class Consistency(Stage):
-    """Of each rationale: what it leaks, its modality and its prediction consistency."""
+    """Of each rationale: its modality and its prediction consistency."""
 
     name: ClassVar[str] = "consistency"
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
@@ -44,24 +46,36 @@ class Consistency(Stage):
     scorer: Literal["backbone", "sft_plain"]
     embedder: str
     prediction: Literal["sigmoid", "gain"]
-    title_words: int
     tokens_per_batch: int
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages
-        below = {**known(config), **backbone_of(config), "rationales": rationales_of(config)}
+        below = {**known(config), **backbone_of(config), "rationales": last_word(config)}
         if self.scorer == "sft_plain":
             plain = {**dict(stages["sft"]), "cot_prob": 0.0}
             below["adapter"] = PlainSft.model_construct(**plain)
         return below
 
+    def effective(self, config: "Config") -> dict[str, Any]:
+        """An embedding model in a folder is known by its content."""
+        found, folder = super().effective(config), Path(self.embedder).expanduser()
+        if folder.is_dir():
+            found["knobs"]["embedder"] = digest(folder_files(folder))
+        return found
+
     def run(self, job: Job) -> Metrics:
         prepared, texts = Prepared.of(job.inputs), drafts(job.inputs["rationales"])
         samples = prepared.samples("train").filter(pl.col("sample_id").is_in([*texts]))
+        if samples.is_empty():
+            raise Refusal(
+                "consistency: there is no rationale to assess",
+                allowed="one training sample or more with a rationale",
+                do="type cot_prob=0 to go on without, or look at failures.parquet in "
+                f"{job.inputs['rationales']}",
+            )
         told = [texts[id] for id in samples["sample_id"]]
         table = samples.select("sample_id").with_columns(
             pl.Series("text", told, dtype=pl.String),
-            pl.Series("leak", self.leaks(samples, told, prepared), dtype=pl.String),
             pl.Series("modality", self.modality(samples, told, prepared), dtype=pl.Float64),
             pl.Series(
                 "prediction", self.predictions(samples, texts, prepared, job), dtype=pl.Float64
@@ -69,9 +83,6 @@ class Consistency(Stage):
         )
         table.write_parquet(job.out / COMPONENTS)
         return {"rationales": float(len(table))}
-
-    def leaks(self, samples: pl.DataFrame, told: list[str], prepared: Prepared) -> list[str | None]:
-        return leaks(samples, told, prepared, self.title_words)
 
     def modality(self, samples: pl.DataFrame, told: list[str], prepared: Prepared) -> Any:
         """Titles take the place of captions where there are none."""
@@ -101,21 +112,3 @@ class Consistency(Stage):
             return [prediction(row, target) for row, target in zip(hinted, targets, strict=True)]
         plain = model.means(prepared, samples, "train", {})
         return [gain(*row) for row in zip(plain, hinted, targets, strict=True)]
-
-
-def leaks(
-    samples: pl.DataFrame, told: list[str], prepared: Prepared, least: int
-) -> list[str | None]:
-    """How each text names the target of its sample, or None where it does not."""
-    titles, captions = prepared.titles, prepared.captions
-    gate = Gate.over(titles.values(), least)
-    rows = zip(told, samples["target"], samples["history"].to_list(), strict=True)
-    return [
-        gate.leak(
-            text,
-            target,
-            titles[target],
-            [*(titles[i] for i in history), *(captions.get(i, "") for i in history)],
-        )
-        for text, target, history in rows
-    ]

@@ -33,13 +33,19 @@ Protocol = Annotated[str, Field(pattern=PROTOCOL)]
 class Ranked:
     """The samples that were ranked, the rank of each one's target, the number of candidates.
 
-    ``rates`` are those of ``policy.listing`` where the rankings are lists that a model wrote.
+    ``asked`` has a row a sample: its id, how many candidates it has, these by name (sorted) and
+    the target. The last two are not there, and ``rates`` are those of ``policy.listing``, where
+    the rankings are lists that a model wrote: they may name fewer, or others.
     """
 
-    samples: list[str]
+    asked: pl.DataFrame
     ranks: Any
     candidates: int
     rates: dict[str, float] | None = None
+
+    @property
+    def samples(self) -> list[str]:
+        return self.asked["sample_id"].to_list()
 
 
 class Evaluate(Stage):
@@ -91,15 +97,16 @@ class Evaluate(Stage):
         """Refuse hints at test time that tell the target, or that nobody can write."""
         if not self.hint:
             return
-        made = [n for n in ("pseudo_cot", "refine") if getattr(config.stages[n], "adopt", None)]
-        if config.reasoner.reveal_target or made or self.mode == "generate":
-            fault = (
-                "reasoner.reveal_target=true would tell it the target of the test"
-                if config.reasoner.reveal_target
-                else f"{made[0]}.adopt has rationales of training samples alone"
-                if made
-                else "evaluate.mode=generate asks for lists without one"
-            )
+        faults = {
+            "reasoner.reveal_target=true would tell it the target of the test": (
+                config.reasoner.reveal_target
+            ),
+            f"prompt.inject={config.prompt.inject} has taught no model to read one": (
+                config.prompt.inject != "prompt"
+            ),
+            "evaluate.mode=generate asks for lists without one": self.mode == "generate",
+        }
+        if fault := next((told for told, is_so in faults.items() if is_so), None):
             raise Refusal(
                 f"evaluate.hint=true: {fault}",
                 allowed="rationales that reasoner= writes from test histories, in mode=rank",
@@ -199,27 +206,41 @@ def read_ranks(folder: Path, protocols: list[str]) -> dict[str, Ranked]:
     found = {}
     for protocol in protocols:
         table = pl.read_parquet(folder / f"{protocol}.parquet")
-        is_list = "candidates" in table.columns  # of these a list may name fewer, or others
-        candidates = table["candidates"] if is_list else table["ranked"].list.len()
+        is_list = "candidates" in table.columns
+        ranked, place = pl.col("ranked"), pl.col("rank").cast(pl.Int64) - 1
+        size = pl.col("candidates") if is_list else ranked.list.len()
+        whole = {"candidates": ranked.list.sort(), "target": ranked.list.get(place)}
+        asked = table.select(
+            "sample_id",
+            **{"number of candidates": size.cast(pl.Int64)},
+            **({} if is_list else whole),
+        )
         found[protocol] = Ranked(
-            samples=table["sample_id"].to_list(),
+            asked=asked,
             ranks=table["rank"].to_numpy(),
-            candidates=int(np.max(candidates.to_numpy())),
+            candidates=int(np.max(asked["number of candidates"].to_numpy())),
             rates=rates(table) if is_list else None,
         )
     return found
 
 
 def check_same_samples(ranks: Mapping[str, Mapping[str, Ranked]], protocol: str) -> None:
-    """Refuse to compare policies that did not rank the same samples in one order."""
-    first, *others = ranks
-    for other in others:
-        if ranks[other][protocol].samples != ranks[first][protocol].samples:
-            raise Refusal(
-                f"{protocol}: {other} and {first} were not ranked on the same samples",
-                allowed="rankings of one set of test samples",
-                do="type force=[rank] to rank again",
-            )
+    """Refuse to compare policies that did not rank the same samples in one order.
+
+    A sample is the same if its candidates and its target are, as far as the rankings tell them.
+    """
+    known: dict[str, tuple[str, pl.Series]] = {}  # of what is asked: by whom first, and what
+    for name, by in ranks.items():
+        for column in by[protocol].asked:
+            first, told = known.setdefault(column.name, (name, column))
+            if not column.equals(told):
+                other = "" if column.name == "sample_id" else f" (another {column.name})"
+                raise Refusal(
+                    f"{protocol}: {name} and {first} were not ranked on the same samples{other}",
+                    allowed="rankings of one set of test samples, with the same candidates",
+                    do="type force=[rank] to rank again, or compare launches of the same dataset=, "
+                    "prepare.* and seed=",
+                )
 
 
 def told(difference: ranking.Difference) -> dict[str, Any]:

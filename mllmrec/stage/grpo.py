@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mllmrec.algorithm.base import draws_candidates
 from mllmrec.errors import Refusal
 from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.hints import hints_of
@@ -45,15 +46,13 @@ class Grpo(Stage, GrpoOptions):
 
     def effective(self, config: "Config") -> dict[str, Any]:
         found = with_place(super().effective(config), config, "rationales" in self.inputs(config))
-        if config.prompt.inject == "completion":
-            found["groups"]["prompt"]["inject"] = "completion"  # a thought comes first, of its own
         if config.groups["algorithm"].rollout == "exact":  # a group is all candidates
             del found["knobs"]["num_generations"], found["knobs"]["max_completion_length"]
         return found
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
-        self.check_inflation()
+        self.check_inflation(config)
         self.check_thoughts(config)
         self.check_trainer(config)
         algorithm = config.groups["algorithm"]
@@ -80,8 +79,17 @@ class Grpo(Stage, GrpoOptions):
                 do="type grpo.vllm=false, or grpo.lora.item_rows=false",
             )
 
-    def check_inflation(self) -> None:
-        """Refuse to stop on inflation where nothing watches it, or where no best is kept."""
+    def check_inflation(self, config: "Config") -> None:
+        """Refuse to stop on inflation where nothing can watch it, or where no best is kept."""
+        algorithm = config.groups["algorithm"]
+        if self.stop_on_inflation and not draws_candidates(algorithm):
+            raise Refusal(
+                f"grpo.stop_on_inflation={self.stop_on_inflation}: with algorithm.rollout="
+                f"{algorithm.rollout} and algorithm.constraint={algorithm.constrained} the train "
+                "reward is not of draws among the candidates, as that of the probe is",
+                allowed="algorithm.rollout=enumerate, or sample with algorithm.constraint=token",
+                do="type grpo.stop_on_inflation=null, or algorithm.rollout=enumerate",
+            )
         if self.stop_on_inflation and not (self.probe and self.probe.keep == "best"):
             raise Refusal(
                 f"grpo.stop_on_inflation={self.stop_on_inflation}: it watches grpo.probe, and "

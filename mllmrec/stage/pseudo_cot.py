@@ -1,7 +1,7 @@
 """Stage ``pseudo_cot``: the draft of a rationale for training samples, from their histories."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -13,25 +13,27 @@ from mllmrec.asking import Reply
 from mllmrec.cases import cases_of
 from mllmrec.dataset.joined import rationales_of
 from mllmrec.reasoner.base import Reasoner
-from mllmrec.records import RATIONALES, Prepared
+from mllmrec.records import RATIONALES, Prepared, Split
 from mllmrec.schema import NoEffect, Words
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.replies import counts, settled
+from mllmrec.training.rationales import HELD, TABLE
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
 
 log = logging.getLogger(__name__)
 
-TABLE = "rationales.parquet"
+SPLITS: tuple[Split, Split] = ("train", "validation")  # those that rationales may be of
 
 
 class PseudoCot(Stage):
     """Hands the writer histories and nothing else, unless ``reasoner.reveal_target`` is true.
 
     ``samples`` bounds how many training samples get a draft: those that ``cot_prob`` asks first.
-    ``adopt`` takes drafts made elsewhere instead, as many as there are, by user and target.
+    ``adopt`` takes drafts made elsewhere instead, as many as there are, by user and target; those
+    of samples that are for validation here are kept apart.
     """
 
     name: ClassVar[str] = "pseudo_cot"
@@ -48,7 +50,7 @@ class PseudoCot(Stage):
 
     def effective(self, config: "Config") -> dict[str, Any]:
         if self.adopt:
-            return adopt.file_identity(self.adopt, self.name)
+            return adopted_identity(self.adopt, self.name)
         return super().effective(config)
 
     def ready(self, config: "Config") -> None:
@@ -67,8 +69,7 @@ class PseudoCot(Stage):
         texts = settled(
             replies, job.out, stage=self.name, what="rationale", max_failed=self.max_failed
         )
-        write(texts, prepared.samples("train")["sample_id"].to_list(), writer, job.out)
-        return counts(texts, len(replies), "rationales")
+        return publish(texts, len(replies), prepared, writer, job.out)
 
     def written(self, prepared: Prepared, job: Job) -> list[Reply]:
         """A draft, or why there is none, for each sample that is to have one."""
@@ -82,13 +83,30 @@ class PseudoCot(Stage):
         return reasoner.write(cases, job.group(Words), job.journal)
 
 
-def write(texts: Mapping[str, str], ids: Sequence[str], writer: str, out: Path) -> None:
-    """``rationales.parquet`` (RATIONALES), in the order of ``ids``."""
+def adopted_identity(file: Path, stage: str) -> dict[str, Any]:
+    """The identity of rationales made elsewhere: their content, and what is made of it."""
+    return adopt.file_identity(file, stage) | {"tables": [TABLE, HELD]}
+
+
+def publish(
+    texts: Mapping[str, str], asked: int, prepared: Prepared, writer: str, out: Path
+) -> Metrics:
+    """Write both tables: the rationales of training samples, and apart from them the held ones.
+
+    ``held.parquet`` has rows only where rationales were made elsewhere, as nobody here writes
+    them for validation: they are for what measures, and never trained on.
+    """
+    ids, held = (prepared.samples(split)["sample_id"].to_list() for split in SPLITS)
+    write(texts, ids, writer, out)
+    write(texts, held, writer, out, HELD)
+    apart = sum(id in texts for id in held)
+    told = {"rationales": float(len(texts) - apart), "held": float(apart)}
+    return counts(dict(texts), asked, "rationales") | told
+
+
+def write(
+    texts: Mapping[str, str], ids: Iterable[str], writer: str, out: Path, name: str = TABLE
+) -> None:
+    """A table (RATIONALES) of the texts there are, in the order of ``ids``."""
     rows = [{"sample_id": id, "text": texts[id], "writer": writer} for id in ids if id in texts]
-    pl.DataFrame(rows, schema=RATIONALES).write_parquet(out / TABLE)
-
-
-def drafts(folder: Path) -> dict[str, str]:
-    """The texts of a table that ``write`` wrote, by sample id."""
-    table = pl.read_parquet(folder / TABLE)
-    return dict(zip(table["sample_id"], table["text"], strict=True))
+    pl.DataFrame(rows, schema=RATIONALES).write_parquet(out / name)

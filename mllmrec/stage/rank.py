@@ -84,6 +84,8 @@ class Rank(Stage):
         knobs = self.knobs()
         if self.generate:
             knobs["listing"] = config.prompt.listing
+            if config.prompt.inject == "completion":
+                knobs["inject"] = "completion"
         else:
             del knobs["generate"]
         if not self.hint:

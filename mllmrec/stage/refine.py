@@ -9,16 +9,17 @@ from pydantic import Field
 
 from mllmrec.asking import Reply
 from mllmrec.cases import cases_of
-from mllmrec.dataset.joined import rationales_of as joined
+from mllmrec.dataset.joined import rationales_of
 from mllmrec.errors import Refusal
 from mllmrec.reasoner.base import Reasoner
-from mllmrec.records import Prepared
+from mllmrec.records import SAMPLES, Prepared
 from mllmrec.refiner.base import Refiner
 from mllmrec.schema import NoEffect, Words
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage, known
-from mllmrec.stage.pseudo_cot import drafts, write
-from mllmrec.stage.replies import counts, settled
+from mllmrec.stage.pseudo_cot import SPLITS, adopted_identity, publish
+from mllmrec.stage.replies import settled
+from mllmrec.training.rationales import HELD, drafts
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -52,7 +53,7 @@ class Refine(Stage):
     def effective(self, config: "Config") -> dict[str, Any]:
         """Of the reasoner only whether it told: the drafts, an input, say the rest."""
         if self.adopt:
-            return adopt.file_identity(self.adopt, self.name)
+            return adopted_identity(self.adopt, self.name)
         told = super().effective(config)
         told["groups"]["reasoner"] = {"reveal_target": config.reasoner.reveal_target}
         return told
@@ -64,25 +65,28 @@ class Refine(Stage):
     def run(self, job: Job) -> Metrics:
         prepared = Prepared.of(job.inputs)
         if self.adopt:
-            reader = partial(joined, prepared=prepared, stage=self.name, min_join=self.min_join)
+            reader = partial(
+                rationales_of, prepared=prepared, stage=self.name, min_join=self.min_join
+            )
             replies, writer = adopt.read(self.adopt, reader), "adopted"
         else:
             replies, writer = self.refined(prepared, job), type(job.group(Refiner)).__name__
         texts = settled(
             replies, job.out, stage=self.name, what="rationale", max_failed=self.max_failed
         )
-        write(texts, prepared.samples("train")["sample_id"].to_list(), writer, job.out)
-        return counts(texts, len(replies), "rationales")
+        return publish(texts, len(replies), prepared, writer, job.out)
 
     def refined(self, prepared: Prepared, job: Job) -> list[Reply]:
-        """Each draft rewritten, or why it is not."""
-        texts = drafts(job.inputs["drafts"])
-        samples = prepared.samples("train").filter(pl.col("sample_id").is_in([*texts]))
+        """Each draft rewritten, or why it is not; the held ones of adopted drafts too."""
+        folder = job.inputs["drafts"]
+        texts = drafts(folder) | (drafts(folder, HELD) if (folder / HELD).exists() else {})
+        every = pl.concat([prepared.samples(split).select(*SAMPLES) for split in SPLITS])
+        samples = every.filter(pl.col("sample_id").is_in([*texts]))
         cases = cases_of(samples, prepared, reveal=job.group(Reasoner).reveal_target)
         return job.group(Refiner).write(cases, texts, job.group(Words), job.journal)
 
 
-def rationales_of(config: "Config") -> Stage:
+def last_word(config: "Config") -> Stage:
     """The stage that has the last word on rationales: the refiner's, or the drafts'."""
     refine: Refine = config.stages["refine"]
     is_active = refine.adopt or config.refiner.is_active

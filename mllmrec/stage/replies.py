@@ -36,8 +36,8 @@ def settled(
             f"{stage}: {len(failed)} of {len(replies)} have no {what}, the first is "
             f"{failed[0].id} ({failed[0].why})",
             allowed=f"a share of {stage}.max_failed={max_failed:g} of failures",
-            do=f"mend what is named, or type {stage}.max_failed="
-            f"{-(-len(failed) * 100 // len(replies)) / 100:g}",
+            do="mend what is named and repeat the command, which asks again where a server was at "
+            f"fault, or type {stage}.max_failed={-(-len(failed) * 100 // len(replies)) / 100:g}",
         )
     return {reply.id: reply.text for reply in replies if reply.text is not None}
 

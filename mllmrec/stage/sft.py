@@ -100,9 +100,12 @@ def rationales(stage: Any, config: "Config", places: Collection[str]) -> dict[st
 
 
 def with_place(found: dict[str, Any], config: "Config", is_carried: bool) -> dict[str, Any]:
-    """Effective knobs, with where rationales go; a share of them that goes nowhere is none."""
-    if is_carried:
+    """Effective knobs, with where rationales go; a share of them that goes nowhere is none.
+
+    With ``inject=completion`` a thought comes first, if only an empty one, whoever carries one.
+    """
+    if is_carried or config.prompt.inject == "completion":
         found["groups"]["prompt"]["inject"] = config.prompt.inject
-    else:
+    if not is_carried:
         found["knobs"]["cot_prob"] = 0.0
     return found

@@ -1,7 +1,7 @@
 """Stage ``show``: prompts as a model reads them, with their answers and their lengths."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -40,6 +40,11 @@ class Show(Stage):
         told = hints_of(config, self.split, self.samples, "show") if self.hint else {}
         return known(config) | told
 
+    def effective(self, config: "Config") -> dict[str, Any]:
+        found = super().effective(config)
+        found["groups"]["prompt"]["inject"] = config.prompt.inject
+        return found
+
     def check(self, config: "Config") -> None:
         if self.split != "train":
             check_drawn("show.protocol", [self.protocol], config)
@@ -54,8 +59,13 @@ class Show(Stage):
         prepared, prompt = Prepared.of(job.inputs), job.group(Prompt)
         samples = prepared.chosen(self.split, self.samples, job.seed, "show")
         told = drafts(job.inputs["hints"]) if "hints" in job.inputs else {}
-        texts = render_all(samples, self.protocol, prepared, prompt, job.group(Words), told)
+        thinks = prompt.inject == "completion"
+        hints = {} if thinks else told
+        texts = render_all(samples, self.protocol, prepared, prompt, job.group(Words), hints)
         answers = [prompt.answer_text(item, prepared.titles[item]) for item in samples["target"]]
+        if thinks:
+            ids = samples["sample_id"]
+            answers = [prompt.thought(told.get(i)) + a for i, a in zip(ids, answers, strict=True)]
         lengths = [""] * len(texts)
         if self.tokens:
             from mllmrec.training.tokens import count

@@ -9,7 +9,7 @@ from datasets import Dataset as Rows
 from transformers import set_seed
 from trl import GRPOConfig
 
-from mllmrec.algorithm.base import Algorithm
+from mllmrec.algorithm.base import Algorithm, draws_candidates
 from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import load_model, load_tokenizer
 from mllmrec.errors import Refusal
@@ -26,7 +26,7 @@ from mllmrec.training.exact import Exact
 from mllmrec.training.grpo_trainer import Trainer
 from mllmrec.training.options import GrpoOptions
 from mllmrec.training.probe import Probe, ProbeCallback
-from mllmrec.training.rationales import choose, drafts, read
+from mllmrec.training.rationales import carried, drafts
 from mllmrec.training.reference import ReferenceScores
 from mllmrec.training.rollouts import Beaming, Enumerating, Sampling
 from mllmrec.training.session import arguments, publish_adapter, train
@@ -55,7 +55,7 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     room = room_for(answers, options)
     limit = positions_of(model)
     ids = prepared.samples("train")["sample_id"]
-    hints = choose(ids, read(job.inputs), options.cot_prob, job.seed, label)
+    hints = carried(job.inputs, ids, options.cot_prob, job.seed, label)
     fit = fitted_prompts(options, prepared, prompt, words, tokenizer, limit, room, hints)
     rows = prompt_rows(fit, prompt, hints)
     group = group_size(options, job.group(Algorithm), rows)
@@ -81,8 +81,15 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
             hints=drafts(job.inputs["hints"]) if "hints" in job.inputs else None,
             rewards=rewards,
         )
-        best, patience = job.scratch / "best", options.stop_on_inflation
-        trainer.add_callback(ProbeCallback(probe, options.probe, best, job.log, patience))
+        watch = ProbeCallback(
+            probe,
+            options.probe,
+            job.scratch / "best",
+            job.log,
+            patience=options.stop_on_inflation,
+            is_like_training=draws_candidates(job.group(Algorithm)),
+        )
+        trainer.add_callback(watch)
     metrics = train(trainer, job, label)
     publish_adapter(trainer.model, options.probe, job)
     return {**metrics, **fit.counts}

@@ -39,12 +39,14 @@ def inflation(looks: Sequence[Entry]) -> float | None:
 def is_inflated(looks: Sequence[Entry], patience: int) -> bool:
     """Whether at each of the last ``patience`` looks RI was above 0 and NDCG no better than before.
 
-    "No better": not above the best of all earlier looks, the start included.
+    "No better": not above the best of all earlier looks, the start included. Looks that know no
+    RI, as no reward was logged since the one before, are passed over.
     """
     row = 0
     for place, look in enumerate(looks):
-        best = max((one[NDCG] for one in looks[:place]), default=look[NDCG])
-        row = row + 1 if look.get(INFLATION, 0.0) > 0 and look[NDCG] <= best else 0
+        if INFLATION in look:
+            best = max((one[NDCG] for one in looks[:place]), default=look[NDCG])
+            row = row + 1 if look[INFLATION] > 0 and look[NDCG] <= best else 0
     return row >= patience
 
 

@@ -127,6 +127,8 @@ class ProbeCallback(TrainerCallback):
     A measurement never disturbs the training: it draws no random number. On a resumed run the
     same steps give the same numbers, so the adapter that is kept is the same one too. With
     ``patience`` the training ends once the reward is inflated (``inflation.is_inflated``).
+    ``is_like_training``: rollouts are draws among the candidates, so that their reward and the
+    probe's can be held against each other; free answers are also paid for their form.
     """
 
     def __init__(
@@ -135,10 +137,12 @@ class ProbeCallback(TrainerCallback):
         options: ProbeOptions,
         folder: Path,
         tell: Callable[[Metrics, int], None],
+        *,
         patience: int | None = None,
+        is_like_training: bool = False,
     ) -> None:
         self.probe, self.options, self.folder, self.tell = probe, options, folder, tell
-        self.patience = patience
+        self.patience, self.is_like_training = patience, is_like_training
         self.record = folder / "best.json"
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -161,7 +165,7 @@ class ProbeCallback(TrainerCallback):
         if (train := mean_reward(state.log_history)) is not None:
             metrics[TRAIN] = train
         found = inflation([*looks(state.log_history), metrics])
-        if found is not None:
+        if found is not None and self.is_like_training:
             metrics[INFLATION] = found
         self.tell(metrics, step)
         state.log_history.append({"step": step, **metrics})  # checkpoints keep it

@@ -10,19 +10,27 @@ from mllmrec.seeds import seed_for
 
 log = logging.getLogger(__name__)
 
+TABLE = "rationales.parquet"  # RATIONALES, of training samples; with more columns once assessed
+HELD = "held.parquet"  # RATIONALES of validation samples, where rationales were made elsewhere
+
 
 def read(inputs: Mapping[str, Path]) -> dict[str, str]:
-    """Rationales by sample id, those that ``assess`` kept; empty where none is stood on."""
-    if "rationales" not in inputs:
-        return {}
-    table = pl.read_parquet(inputs["rationales"] / "rationales.parquet").filter("kept")
+    """Rationales by sample id, those that ``assess`` kept."""
+    table = pl.read_parquet(inputs["rationales"] / TABLE).filter("kept")
     return dict(zip(table["sample_id"], table["text"], strict=True))
 
 
-def drafts(folder: Path) -> dict[str, str]:
+def drafts(folder: Path, name: str = TABLE) -> dict[str, str]:
     """All rationales of a table, by sample id, assessed or not."""
-    table = pl.read_parquet(folder / "rationales.parquet")
+    table = pl.read_parquet(folder / name)
     return dict(zip(table["sample_id"], table["text"], strict=True))
+
+
+def carried(
+    inputs: Mapping[str, Path], sample_ids: Iterable[str], share: float, seed: int, label: str
+) -> dict[str, str]:
+    """The rationales that a stage's samples carry; none where it stands on none."""
+    return choose(sample_ids, read(inputs), share, seed, label) if "rationales" in inputs else {}
 
 
 def choose(

@@ -24,7 +24,7 @@ from mllmrec.training.batching import LengthSampler, parts
 from mllmrec.training.data import answered_rows
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
-from mllmrec.training.rationales import choose, read
+from mllmrec.training.rationales import carried
 from mllmrec.training.session import arguments, publish_adapter, train
 
 
@@ -136,7 +136,7 @@ def training_rows(
     A share carries a rationale: as a hint in the prompt, or as a thought before the answer.
     """
     samples = prepared.samples("train")
-    hints = choose(samples["sample_id"], read(job.inputs), options.cot_prob, job.seed, label)
+    hints = carried(job.inputs, samples["sample_id"], options.cot_prob, job.seed, label)
     spoken, thinks = words.model_dump(), prompt.inject == "completion"
 
     def make(some: pl.DataFrame) -> list[dict[str, list[int]]]:

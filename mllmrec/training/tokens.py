@@ -23,6 +23,6 @@ def count(
         if isinstance(backbone, Tiny)
         else load_tokenizer(backbone.fetch())
     )
-    asked = prompt.encode_all(tokenizer, texts)
+    asked = prompt.encode_all(tokenizer, texts, thinking=prompt.inject == "completion")
     answered = [prompt.encode_answer(tokenizer, text) for text in answers]
     return [(len(a), len(b)) for a, b in zip(asked, answered, strict=True)]

@@ -57,11 +57,10 @@ def test_a_user_with_another_target_is_another_sample(prepared):
     assert join(prepared, rationales_of, told) == {"u1:3": "right"}
 
 
-def test_what_is_of_validation_here_is_found_and_not_kept(prepared, caplog):
-    caplog.set_level(logging.INFO)
-    told = [trace("u3", "1", "held"), trace("u1", "3", "kept")]
-    assert join(prepared, rationales_of, told, min_join=1.0) == {"u1:3": "kept"}
-    assert "of 1 of them a training sample here" in caplog.text
+def test_what_is_of_validation_here_is_kept_too(prepared):
+    told = [trace("u3", "1", "held"), trace("u1", "3", "asked")]
+    found = join(prepared, rationales_of, told, min_join=1.0)
+    assert found == {"u3:3": "held", "u1:3": "asked"}
 
 
 def test_an_empty_text_is_a_failure_with_its_reason(prepared):
@@ -94,15 +93,6 @@ def test_a_low_hit_rate_is_refused_with_examples_and_the_knob(prepared):
     assert "entry 2 (user 'w0', target '4')" in refusal.value.wrong
     assert refusal.value.do.endswith("refine.min_join=0.1")
     assert join(prepared, rationales_of, told, min_join=0.1) == {"u1:3": "x"}
-
-
-def test_texts_that_name_their_target_are_told(prepared, caplog):
-    told = [trace("u1", "3", "They will like cube!"), trace("u2", "4", "Fits with it.")]
-    join(prepared, rationales_of, told)
-    assert "LEAK: 2 of 2 rationales" in caplog.text
-    caplog.clear()
-    join(prepared, rationales_of, [trace("u1", "3", "Cubes."), trace("u2", "4", "Itch.")])
-    assert "LEAK" not in caplog.text
 
 
 def test_captions_find_their_item_by_id_and_title(prepared):

@@ -11,6 +11,7 @@ KNOBS: dict[str, Any] = {
     "temperature": 0.0,
     "max_tokens": 16,
     "retry_tokens": 64,
+    "room_field": "max_tokens",
     "concurrency": 8,
     "timeout": 0.5,
     "deadline": 60.0,

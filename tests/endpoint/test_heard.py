@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from mllmrec.endpoint.heard import Heard, heard, spoken
+from mllmrec.asking import spoken
+from mllmrec.endpoint.heard import Heard, heard
 
 
 @pytest.mark.parametrize(
@@ -14,12 +15,14 @@ from mllmrec.endpoint.heard import Heard, heard, spoken
         ("<think>let me see</think>\n\nThey like ships.", "They like ships."),
         ("let me see</think>They like ships.", "They like ships."),
         ("<think>\n\n</think>\n", ""),
-        ("<think>still at it", ""),
+        ("<think>still at it", None),
+        ("say <think> aloud", "say <think> aloud"),
         ("", ""),
     ],
 )
-def test_thinking_is_no_text(content: str, text: str) -> None:
+def test_thinking_is_no_text(content: str, text: str | None) -> None:
     assert spoken(content) == text
+    assert heard(said(content), "asked").text == (text or "")
 
 
 def said(content: object, reason: str | None = "stop", **usage: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mllmrec.asking import Request
 from mllmrec.endpoint.server import Server
 from mllmrec.errors import Refusal
-from tests.bad_server import BadServer, good
+from tests.bad_server import BadServer, faulty, good
 from tests.endpoint.knobs import asked, asker, fine
 
 URL = "http://127.0.0.1:9/v1"
@@ -47,6 +47,9 @@ def test_nothing_is_needed_where_nothing_is_to_be_asked(tmp_path: Path) -> None:
         ({"retry_tokens": 15}, "retry_tokens=15 is less than max_tokens"),
         ({"budget": {"max_usd": 1.0, "max_tokens": None}}, "max_usd needs price"),
         ({"extra": {"stream": True}}, r"extra\.stream cannot be set"),
+        ({"extra": {"max_tokens": 9}}, r"extra\.max_tokens cannot be set: .*room_field"),
+        ({"extra": {"max_completion_tokens": 9}}, "room_field=max_completion_tokens"),
+        ({"room_field": "room"}, "room_field"),
         ({"concurrency": 0}, "concurrency"),
         ({"timeout": 0}, "timeout"),
         ({"temprature": 0}, "temprature"),
@@ -61,7 +64,6 @@ def test_the_identity_holds_what_changes_an_answer() -> None:
     assert asker(URL).knobs().keys() == {
         *("kind", "model", "temperature", "max_tokens", "retry_tokens", "picture_size", "extra")
     }
-    assert asker(URL).is_paid
 
 
 def test_a_key_is_of_all_that_changes_an_answer(tmp_path: Path) -> None:
@@ -80,7 +82,15 @@ def test_a_key_is_of_all_that_changes_an_answer(tmp_path: Path) -> None:
     keys += [asker(URL).key(request) for request in seen]
     keys += [asker(URL, picture_size=32).key(seen[0])]
     assert len({*keys}) == len(keys)
-    same = asker(None, key_env="K", timeout=9.0, retries=0, concurrency=1, deadline=9.0)
+    same = asker(
+        None,
+        room_field="max_completion_tokens",
+        key_env="K",
+        timeout=9.0,
+        retries=0,
+        concurrency=1,
+        deadline=9.0,
+    )
     assert same.key(Request(id="b", text="hi")) == keys[0]
     assert asker(URL, picture_size=32).key(words) == keys[0], "no picture, no size"
 
@@ -96,6 +106,14 @@ def test_extra_fields_are_sent_and_null_ones_left_out(tmp_path: Path) -> None:
         "top_p": 0.5,
         "chat_template_kwargs": {"enable_thinking": False},
     }
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_the_second_attempt_has_more_room_by_whatever_name(tmp_path: Path, name: str) -> None:
+    other = ({"max_tokens", "max_completion_tokens"} - {name}).pop()
+    with BadServer(lambda call: faulty("truncated")).running() as server:
+        asker(server.url, room_field=name).ask(asked(1), tmp_path / "a.jsonl", "work", fine)
+    assert [(c.body[name], c.body.get(other)) for c in server.calls] == [(16, None), (64, None)]
 
 
 def test_a_picture_that_is_none_is_a_failure_of_its_own(tmp_path: Path) -> None:

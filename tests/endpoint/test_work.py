@@ -12,7 +12,17 @@ import pytest
 
 from mllmrec.errors import Refusal
 from mllmrec.journal import Journal, read
-from tests.bad_server import BadServer, Call, Said, completion, failed, faulty, good, moody
+from tests.bad_server import (
+    BadServer,
+    Call,
+    Said,
+    completion,
+    failed,
+    faulty,
+    good,
+    limited,
+    moody,
+)
 from tests.endpoint.knobs import asked, asker, fine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +108,42 @@ def test_a_server_that_asks_to_wait_is_left_in_peace(tmp_path: Path) -> None:
     assert len(server.calls) == 2
 
 
+def test_a_limit_shared_by_all_loses_nothing_and_is_seldom_hit(tmp_path: Path) -> None:
+    """No retries, and a deadline that is shorter than the work: announced waits use up neither."""
+    journal, requests = tmp_path / "a.jsonl", asked(40)
+    with BadServer(limited(2, 0.15)).running() as server:
+        asking = asker(server.url, concurrency=16, retries=0, deadline=2.0, timeout=9.0)
+        replies = asking.ask(requests, journal, "work", fine)
+    assert [reply.why for reply in replies if reply.text is None] == []
+    assert server.said[200] == 40
+    assert server.said[429] <= 60, "where 16 call together each time, more than 200"
+    assert len(server.calls) == Journal(journal).spent.calls
+
+
+def test_a_wait_is_for_all_records(tmp_path: Path) -> None:
+    """The others are told by the answer of one, and call no more until then."""
+    began: list[float] = []
+
+    def script(call: Call) -> Said:
+        began.append(time.monotonic())
+        return failed(503, "wait", retry_after="1") if len(began) == 1 else good(call)
+
+    with BadServer(script, delay=0.1).running() as server:
+        asking = asker(server.url, concurrency=2)
+        assert all(r.text for r in asking.ask(asked(6), tmp_path / "a.jsonl", "work", fine))
+    assert sum(moment - began[0] < 1.0 for moment in began) <= 2 and len(began) == 7
+
+
+def test_a_limit_that_never_ends_ends_the_work(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with BadServer(lambda call: failed(429, "slow down", retry_after="0.1")).running() as server:
+        asking = asker(server.url, deadline=1.0)
+        with pytest.raises(Refusal, match="no answers from tiny"):
+            asking.ask(asked(50), tmp_path / "a.jsonl", "work", fine)
+    assert time.monotonic() - began < 6
+    assert len(server.calls) < 60
+
+
 def test_no_record_outlasts_its_deadline(tmp_path: Path) -> None:
     def script(call: Call) -> Said:
         return good(call) if call.text != "question 1" else failed(429, "wait", retry_after="600")
@@ -146,7 +192,9 @@ def test_rejections_from_the_start_end_the_work(tmp_path: Path) -> None:
         with pytest.raises(Refusal, match="top_q"):
             asker(server.url, concurrency=2).ask(asked(50), tmp_path / "a.jsonl", "work", fine)
         assert len(server.calls) <= 5
-    assert list(read(tmp_path / "a.jsonl") if (tmp_path / "a.jsonl").exists() else []) == []
+    kept = Journal(tmp_path / "a.jsonl")
+    assert (kept.answers, kept.failures) == ({}, {})
+    assert kept.spent.calls == len(server.calls), "what they cost is kept"
 
 
 def test_one_rejection_among_answers_is_that_records_failure(tmp_path: Path) -> None:
@@ -299,7 +347,50 @@ def test_faults_between_answers_are_failures_of_their_records(tmp_path: Path) ->
         asking = asker(server.url, concurrency=1, retries=1)
         replies = asking.ask(asked(30), journal, "work", fine)
         assert len(server.calls) == 15 + 2 * 15
-        assert asking.ask(asked(30), journal, "work", fine) == replies
-        assert len(server.calls) == 45
     assert all(reply.text for reply in replies[::2])
     assert all("ouch" in str(r.why) and "(2 calls)" in str(r.why) for r in replies[1::2])
+
+
+def test_what_the_server_failed_at_is_asked_again_once_it_is_mended(tmp_path: Path) -> None:
+    def script(call: Call) -> Said:
+        if call.text == "question 2":
+            return failed(400, "too long")
+        if call.text == "question 4":
+            return faulty("empty")
+        return failed(500, "ouch") if call.text in ("question 3", "question 7") else good(call)
+
+    journal = tmp_path / "a.jsonl"
+    with BadServer(script).running() as server:
+        asking = asker(server.url, concurrency=1, retries=1)
+        first = asking.ask(asked(10), journal, "work", fine)
+        assert [n for n, reply in enumerate(first) if reply.why] == [2, 3, 4, 7]
+        before = len(server.calls)
+        assert before == 6 + 1 + 2 + 2 * 2
+        server.script = good
+        second = asking.ask(asked(10), journal, "work", fine)
+        assert [call.text for call in server.calls[before:]] == ["question 3", "question 7"]
+        assert asking.ask(asked(10), journal, "work", fine) == second
+        assert len(server.calls) == before + 2
+    assert [n for n, reply in enumerate(second) if reply.why] == [2, 4]
+    assert [second[n] for n in (2, 4)] == [first[n] for n in (2, 4)]
+    spent = Journal(journal).spent
+    assert (spent.calls, spent.tokens_out) == (before + 2, 6 * 5 + 2 * 5 + 2 * 5)
+
+
+def test_what_silence_cost_is_not_forgotten(tmp_path: Path) -> None:
+    journal = tmp_path / "a.jsonl"
+    with BadServer(lambda call: failed(500, "ouch")).running() as server:
+        with pytest.raises(Refusal, match="ouch"):
+            asker(server.url, retries=1, concurrency=2).ask(asked(50), journal, "work", fine)
+        kept = Journal(journal)
+        assert kept.failures == {} and kept.spent.calls == len(server.calls) > 0
+
+
+def test_a_budget_is_of_the_artifacts_own_journal(tmp_path: Path) -> None:
+    budget = {"max_usd": None, "max_tokens": 15 * 5}
+    with BadServer(good).running() as server:
+        asking = asker(server.url, budget=budget)
+        for name, first in (("a", 0), ("b", 4)):
+            some = asked(8)[first : first + 4]
+            replies = asking.ask(some, tmp_path / f"{name}.jsonl", "work", fine)
+            assert all(reply.text for reply in replies)

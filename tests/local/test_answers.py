@@ -1,20 +1,19 @@
-"""What is said is what follows the thinking."""
+"""Why an answer of a local model will not do."""
 
 import pytest
 
-from mllmrec.local.answers import spoken
+from mllmrec.local.answers import Answer, why_not
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("answer", "why"),
     [
-        (" a b ", "a b"),
-        ("<think>\nhm\n</think>\n\na", "a"),
-        ("hm</think>a", "a"),  # the template itself began the thought
-        ("<think>\nhm", None),
-        ("<think></think>", ""),
-        ("say <think> aloud", "say <think> aloud"),
+        (Answer(text="fine"), None),
+        (Answer(text="bad"), "it is bad"),
+        (Answer(text=""), "is empty"),
+        (Answer(text="fine", is_cut=True), "did not end within 9 tokens"),
+        (Answer(why="p.png: broken"), "p.png: broken"),
     ],
 )
-def test_thoughts_are_not_said(text, said):
-    assert spoken(text) == said
+def test_what_will_not_do_says_why(answer, why):
+    assert why_not(answer, 9, lambda text: "it is bad" if text == "bad" else None) == why

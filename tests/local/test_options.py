@@ -123,6 +123,21 @@ def test_a_kill_loses_at_most_one_batch(loads, tmp_path, caplog):
     assert "rationales: 1 to write, 4 of 5 found in the journal" in caplog.text
 
 
+def test_the_work_is_foretold_before_a_model_is_loaded(tmp_path, caplog, monkeypatch, pictures):
+    def load(local, needs_eyes):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "load", load)
+    caplog.set_level(logging.INFO, logger="mllmrec")
+    these = [*requests("a" * 400), Request(id="2", text="a" * 80, pictures=tuple(pictures[:2]))]
+    with pytest.raises(KeyboardInterrupt):
+        ask(local("m", picture_size=64, batch_size=2), these, tmp_path)
+    assert (
+        "rationales: 2 answers of m: about 138 tokens in (4 characters a token, 9 a picture), "
+        "at most 12 out, and 12 more for each that does not end; 2 at once"
+    ) in caplog.messages
+
+
 def test_the_rest_is_foretold_after_the_first_batch(loads, tmp_path, caplog):
     loads(Scripted(ended))
     caplog.set_level(logging.INFO, logger="mllmrec")

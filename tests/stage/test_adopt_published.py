@@ -1,6 +1,7 @@
 """Captions, rationales and samples of the published scripts, taken instead of being made."""
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -11,15 +12,18 @@ import yaml
 
 from mllmrec.artifacts import Store
 from mllmrec.errors import Refusal
-from mllmrec.records import FAILURES, Prepared
+from mllmrec.records import FAILURES, RATIONALES, Prepared
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job
 from mllmrec.stage.caption import Caption
+from mllmrec.stage.consistency import COMPONENTS
 from mllmrec.stage.prepare import Prepare
 from mllmrec.stage.pseudo_cot import PseudoCot
-from mllmrec.stage.refine import Refine, rationales_of
+from mllmrec.stage.refine import Refine, last_word
 from tests.launching import CONF, SMALL, config, ids, steps
 from tests.stage.test_prepare import build, dataset
+from tests.stage.test_pseudo_cot import Spy
+from tests.stage.test_refine import Rewriter
 
 COT = ("stage=sft", "cot_prob=0.1", "prompt.captions=false", *SMALL)
 
@@ -68,6 +72,79 @@ def test_rationales_become_the_table_and_failures_are_kept_apart(kind, prepared,
     assert failures.schema == FAILURES
     assert failures.rows() == [(samples[0], "the file says Timeout()")]
     assert metrics["rationales"] == len(samples) - 1 and metrics["failed"] == 1
+    assert metrics["held"] == 0 and pl.read_parquet(tmp_path / "out" / "held.parquet").is_empty()
+
+
+def trace(id, prepared, text, split="train"):
+    """The entry of a sample in a file of theirs."""
+    user, target = prepared.samples(split).filter(sample_id=id).select("user_id", "target").row(0)
+    return {"user_id": user, "target_item": {"item_id": target}, "reasoning": text}
+
+
+@pytest.fixture
+def both(prepared, tmp_path):
+    """Rationales of the first two training samples and of the first two that are held."""
+    ids = {s: prepared.samples(s)["sample_id"].to_list()[:2] for s in ("train", "validation")}
+    told = [trace(id, prepared, f"{s} {id}", s) for s, some in ids.items() for id in some]
+    file = tmp_path / "both.json"
+    file.write_text(json.dumps(told))
+    return file, ids
+
+
+def read_held(folder):
+    """The texts by sample, of both tables."""
+    tables = [pl.read_parquet(folder / f"{name}.parquet") for name in ("rationales", "held")]
+    assert [table.schema for table in tables] == [RATIONALES] * 2
+    return [dict(zip(t["sample_id"], t["text"], strict=True)) for t in tables]
+
+
+@pytest.mark.parametrize("kind", [PseudoCot, Refine])
+def test_rationales_of_validation_samples_are_kept_apart(kind, prepared, both, tmp_path):
+    file, ids = both
+    metrics = run(stage(kind, adopt=file), prepared, tmp_path / "out")
+    wanted = [{id: f"{split} {id}" for id in some} for split, some in ids.items()]
+    assert read_held(tmp_path / "out") == wanted
+    assert (metrics["rationales"], metrics["held"], metrics["failed"]) == (2, 2, 0)
+
+
+def test_held_drafts_are_refined_as_the_others_are(prepared, both, tmp_path):
+    file, ids = both
+    run(stage(PseudoCot, adopt=file), prepared, tmp_path / "drafts")
+    groups = {
+        "reasoner": Spy(reveal_target=False, shown=[]),
+        "refiner": Rewriter(shown=[]),
+        "words": dataset("toy").words,
+    }
+    inputs = {"prepare": prepared.folder, "drafts": tmp_path / "drafts"}
+    (tmp_path / "out").mkdir()
+    at_work = Job(out=tmp_path / "out", inputs=inputs, groups=groups, seed=0)
+    metrics = stage(Refine, max_failed=1.0).run(at_work)
+    _, *others = [f"{split} {id}" for split, some in ids.items() for id in some]
+    told, held = read_held(tmp_path / "out")
+    assert [*told.values(), *held.values()] == [text.upper() for text in others]
+    assert {*held} == {*ids["validation"]} and (metrics["rationales"], metrics["held"]) == (1, 2)
+
+
+def test_adopted_texts_that_name_their_target_are_told_and_stopped(prepared, tmp_path, caplog):
+    """By the one definition of a leak that there is, the gate's."""
+    caplog.set_level(logging.INFO)
+    rows = prepared.samples("train").head(4)
+    texts = [f"So what comes next is {prepared.titles[t].lower()}!" for t in rows["target"]]
+    texts[1] = "What they like."
+    told = [trace(id, prepared, text) for id, text in zip(rows["sample_id"], texts, strict=True)]
+    file = tmp_path / "leaks.json"
+    file.write_text(json.dumps(told))
+    run(stage(Refine, adopt=file), prepared, tmp_path / "refine")
+    made = pl.read_parquet(tmp_path / "refine" / "rationales.parquet").drop("writer")
+    for name in ("components", "out"):
+        (tmp_path / name).mkdir()
+    made = made.with_columns(modality=0.5, prediction=0.5)
+    made.write_parquet(tmp_path / "components" / COMPONENTS)
+    goal = config("stage=assess", *SMALL, "assess.keep=threshold", "assess.threshold=0").goal
+    inputs = {"prepare": prepared.folder, "components": tmp_path / "components"}
+    metrics = goal.run(Job(out=tmp_path / "out", inputs=inputs, groups={}, seed=0))
+    assert metrics["share_leaking"] == metrics["share_stopped_by_gate"] == 0.75
+    assert "1 of 4 rationales are kept, 3 name the target" in caplog.text
 
 
 def test_too_many_empty_texts_stop_the_run(prepared, traces, tmp_path):
@@ -97,7 +174,8 @@ def test_captions_become_the_table_for_items_without_pictures_too(prepared, tmp_
 def test_the_identity_is_the_content_alone(kind, traces, tmp_path):
     made = stage(kind, adopt=traces, min_join=0.1, max_failed=1.0)
     before = made.effective(config())
-    assert before == adopt.file_identity(traces, kind.name) and list(before) == ["adopted"]
+    assert before["adopted"] == adopt.file_identity(traces, kind.name)["adopted"]
+    assert {*before} <= {"adopted", "tables"}
     moved = traces.rename(tmp_path / "other.json")
     assert stage(kind, adopt=moved).effective(config()) == before
     moved.write_text("[]")
@@ -138,9 +216,9 @@ def test_adopted_drafts_need_no_reasoner_and_adopted_rationales_no_drafts(traces
     assert "refine" in refined and not {"pseudo_cot", "caption"} & set(refined)
     assert ids(*COT, rationales, "reasoner.recent=5") == refined
     made = config(*COT, rationales)
-    assert rationales_of(made) is made.stages["refine"]
+    assert last_word(made) is made.stages["refine"]
     made = config(*COT)
-    assert rationales_of(made) is made.stages["pseudo_cot"]
+    assert last_word(made) is made.stages["pseudo_cot"]
 
 
 def test_what_is_adopted_stands_on_the_records(traces, tmp_path):

@@ -7,17 +7,18 @@ import pytest
 
 from mllmrec.artifacts import REPORT
 from mllmrec.errors import Refusal
+from mllmrec.records import ITEMS, SAMPLES
 from mllmrec.stage.base import Job
 from mllmrec.training.rationales import choose, read
 from tests.launching import config, ids
 
 ROWS = [
-    ("a", "teal circles", None, 0.2, 0.4),
-    ("b", "it is Alien", "the title 'Alien'", 1.0, 1.0),
-    ("c", "teal rings", None, 0.6, 0.8),
-    ("d", "red waves", None, 0.4, 0.2),
+    ("a", "teal circles", 0.2, 0.4),
+    ("b", "it is Alien", 1.0, 1.0),
+    ("c", "teal rings", 0.6, 0.8),
+    ("d", "red waves", 0.4, 0.2),
 ]
-COLUMNS = ["sample_id", "text", "leak", "modality", "prediction"]
+COLUMNS = ["sample_id", "text", "modality", "prediction"]
 
 
 @pytest.fixture
@@ -26,10 +27,15 @@ def assess(tmp_path):
     below.mkdir()
     out.mkdir()
     pl.DataFrame(ROWS, schema=COLUMNS, orient="row").write_parquet(below / "components.parquet")
+    items = [("1", "Heat", None, [], None), ("2", "Alien", None, [], None)]
+    pl.DataFrame(items, schema=ITEMS, orient="row").write_parquet(below / "items.parquet")
+    rows = [(id, "u", ["1"], "2") for id, *_ in reversed(ROWS)]
+    pl.DataFrame(rows, schema=SAMPLES, orient="row").write_parquet(below / "train.parquet")
+    inputs = {"components": below, "prepare": below}
 
     def run(*words):
         stage = config("stage=assess", *words).goal
-        return stage.run(Job(out=out, inputs={"components": below}, groups={}, seed=0)), out
+        return stage.run(Job(out=out, inputs=inputs, groups={}, seed=0)), out
 
     return run
 
@@ -59,7 +65,8 @@ def test_the_report_is_shown_to_people(assess, capsys):
 
 def test_another_rule_repeats_no_pass():
     base = ids("stage=assess")
-    for word in ("assess.share=0.1", "assess.gate=false", "assess.weights.modality=0.9"):
+    words = ("assess.share=0.1", "assess.gate=false", "assess.weights.modality=0.9")
+    for word in (*words, "assess.title_words=3"):
         other = ids("stage=assess", word)
         assert other["consistency"] == base["consistency"] and other["assess"] != base["assess"]
     assert ids("stage=assess", "assess.threshold=0.9") == base  # not the rule that is asked

@@ -10,17 +10,17 @@ from mllmrec.errors import Refusal
 from tests.launching import SMALL, config, launch, told
 
 
-def publish(store, folder, name, ranks):
-    """A launch whose evaluation found these ranks of the target among four, by policy."""
+def publish(store, folder, name, ranks, others="abc", dataset="toy"):
+    """A launch whose evaluation found these ranks of t among it and three others, by policy."""
     edges = {}
     for policy, row in ranks.items():
-        made = store.folder("toy", "rank", f"{name}-{policy}")
+        made = store.folder(dataset, "rank", f"{name}-{policy}")
         made.mkdir(parents=True)
         rows = {"sample_id": [f"s{i}" for i in range(len(row))], "rank": row}
-        rows["ranked"] = [["a", "b", "c", "d"]] * len(row)
+        rows["ranked"] = [[*others[: place - 1], "t", *others[place - 1 :]] for place in row]
         pl.DataFrame(rows).write_parquet(made / "uni3.parquet")
         edges[policy] = made.name
-    made = store.folder("toy", "evaluate", name)
+    made = store.folder(dataset, "evaluate", name)
     made.mkdir(parents=True)
     identity = {"inputs": edges, "knobs": {"protocols": ["uni3"]}}
     write_json(made / "manifest.json", {"identity": identity, "files": {}, "metrics": {}})
@@ -67,6 +67,18 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     (store.folder("toy", "evaluate", "two") / "manifest.json").unlink()
     with pytest.raises(Refusal, match="its evaluation is no longer there"):
         compare(folders).execute(store, yes=False)
+
+
+def test_equal_ids_of_other_data_are_no_same_samples(runs, tmp_path):
+    store, folders = runs
+    ranks = {"sft": [1, 1] * 20}
+    other = publish(store, tmp_path / "three", "three", ranks, others="abx")
+    with pytest.raises(Refusal, match=r"uni3: x: sft and plain: sft were not .*another candidates"):
+        compare({**folders, "x": other}).execute(store, yes=False)
+    films = publish(store, tmp_path / "four", "four", ranks, dataset="films")
+    with pytest.raises(Refusal, match="x evaluated on dataset=films, plain on dataset=toy") as told:
+        compare({**folders, "x": films}).execute(store, yes=False)
+    assert "compare.runs.x=DIR" in told.value.do
 
 
 def test_a_launch_that_evaluated_nothing_is_told_so(tmp_path):

@@ -17,13 +17,18 @@ LOG3 = 1 / math.log2(3)  # NDCG of rank 2
 
 
 def evaluate(tmp_path, ranks, *, protocols=("uni9",), sizes=(10,), **over):
-    """Results of hand-made ranks: {policy: ranks of the target}, the same under each protocol."""
+    """Results of hand-made ranks: {policy: ranks of the target}, the same under each protocol.
+
+    The target is 0, and the other candidates stand around it in their order.
+    """
     inputs = {}
     for policy, places in ranks.items():
         inputs[policy] = tmp_path / policy
         inputs[policy].mkdir()
         for protocol, size in zip(protocols, sizes, strict=True):
-            rows = {"ranked": [[str(i) for i in range(size)]] * len(places), "rank": places}
+            others = [str(i) for i in range(1, size)]
+            ranked = [[*others[: p - 1], "0", *others[p - 1 :]] for p in places]
+            rows = {"ranked": ranked, "rank": places}
             rows["sample_id"] = [f"u{i}:3" for i in range(len(places))]
             pl.DataFrame(rows).write_parquet(inputs[policy] / f"{protocol}.parquet")
     knobs = {"protocols": list(protocols), "policies": list(ranks), **over}
@@ -103,6 +108,37 @@ def test_policies_that_ranked_other_samples_are_not_compared(tmp_path):
         check_same_samples(ranks, "uni9")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"candidates": ["0", "x", "2", "3"], "target": "0"}, "another candidates"),
+        ({"candidates": ["0", "1", "2", "3"], "target": "1"}, "another target"),
+        ({"candidates": ["0", "1", "2"], "target": "0"}, "another number of candidates"),
+    ],
+)
+def test_the_same_ids_with_other_questions_are_not_the_same_samples(tmp_path, change, said):
+    evaluate(tmp_path, {"sft": [1, 2], "random": [2, 1]}, sizes=(4,), k=[1])
+    ranked = change["candidates"]
+    rows = {"ranked": [ranked] * 2, "rank": [ranked.index(change["target"]) + 1] * 2}
+    rows["sample_id"] = ["u0:3", "u1:3"]
+    pl.DataFrame(rows).write_parquet(tmp_path / "random" / "uni9.parquet")
+    ranks = {p: read_ranks(tmp_path / p, ["uni9"]) for p in ("sft", "random")}
+    with pytest.raises(Refusal, match=rf"uni9: random and sft were not .* \({said}\)"):
+        check_same_samples(ranks, "uni9")
+
+
+def test_a_written_list_is_held_to_the_number_of_candidates_alone(tmp_path):
+    written(tmp_path, TEXTS)
+    (tmp_path / "other").mkdir()
+    table = pl.read_parquet(tmp_path / "sft" / "uni3.parquet")
+    few = table.with_columns(candidates=pl.col("candidates") - 1)
+    few.write_parquet(tmp_path / "other" / "uni3.parquet")
+    ranks = {p: read_ranks(tmp_path / p, ["uni3"]) for p in ("random", "sft", "other")}
+    check_same_samples({name: ranks[name] for name in ("random", "sft")}, "uni3")
+    with pytest.raises(Refusal, match=r"other and random .* number of candidates"):
+        check_same_samples(ranks, "uni3")
+
+
 def test_rows_keep_the_order_of_the_knob(tmp_path):
     _, results = evaluate(tmp_path, {"sft": [1, 2], "popularity": [1, 2], "grpo": [1, 2]}, k=[1])
     assert list(results["protocols"]["uni9"]["policies"]) == ["sft", "popularity", "grpo"]
@@ -137,7 +173,8 @@ def written(tmp_path, texts, **over):
     samples = pl.DataFrame(rows)
     lists = [hear(text, "abcd", "d", {"a": "A"}) for text in texts]
     write_lists(Job(out=inputs["sft"], inputs={}, groups={}, seed=0), "sft", "uni3", samples, lists)
-    ranked = {"ranked": rows["uni3"], "rank": [1] * size, "sample_id": rows["sample_id"]}
+    ranked = {"ranked": [["d", "a", "b", "c"]] * size, "rank": [1] * size}
+    ranked["sample_id"] = rows["sample_id"]
     pl.DataFrame(ranked).write_parquet(inputs["random"] / "uni3.parquet")
     knobs = {"protocols": ["uni3"], "policies": ["random", "sft"], "k": [1, 2], **over}
     stage = config(GENERATE).goal.model_copy(update=knobs)

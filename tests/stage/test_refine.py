@@ -9,7 +9,7 @@ from mllmrec.records import Prepared
 from mllmrec.refiner.base import Refiner
 from mllmrec.stage.base import Job
 from mllmrec.stage.pseudo_cot import write
-from mllmrec.stage.refine import Refine, rationales_of
+from mllmrec.stage.refine import Refine, last_word
 from tests.launching import SMALL, config, ids
 from tests.stage.test_prepare import build, dataset
 from tests.stage.test_pseudo_cot import Spy
@@ -77,7 +77,7 @@ def test_refining_changes_no_draft_and_another_draft_is_another_rationale():
     assert "refine" not in plain and refined["pseudo_cot"] == plain["pseudo_cot"]
     assert refined["refine"] != ids(*PLAIN, *URL, "reasoner.recent=5")["refine"]
     made = config(*PLAIN, *URL)
-    assert rationales_of(made) is made.stages["refine"]
+    assert last_word(made) is made.stages["refine"]
 
 
 def test_of_the_reasoner_only_whether_it_told_counts_beside_the_drafts():

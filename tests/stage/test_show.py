@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from mllmrec.artifacts import Store
@@ -32,3 +34,21 @@ def test_a_protocol_without_candidates_is_refused(words, do):
 
 def test_the_train_split_is_shown_with_its_own_candidates():
     assert config("stage=show", "show.split=train", "show.protocol=train").goal.split == "train"
+
+
+def test_the_lengths_are_those_of_the_chat_and_a_hint_is_in_its_place(tmp_path, capsys):
+    words = ("stage=show", *SMALL, "show.samples=1", "show.hint=true")
+    made = make(Store(root=tmp_path), *words)
+    config(*words).goal.show(made["show"].folder)
+    told = capsys.readouterr().out
+    tokens, answer = map(int, re.search(r"· (\d+) tokens, answer (\d+)\n", told).groups())
+    assert tokens > 60 and answer == 2  # the item's own token, and the end of the turn
+    assert "<think>Mostly " in told.split("--- answer")[0]
+    thinking = (*words, "prompt.inject=completion")
+    made = make(Store(root=tmp_path), *thinking)
+    config(*thinking).goal.show(made["show"].folder)
+    told = capsys.readouterr().out
+    assert "<think>" not in told.split("--- answer")[0]
+    assert "--- answer\n<think>\nMostly " in told and "</think>\n\n[ITEM_" in told
+    more = int(re.search(r"answer (\d+)\n", told)[1])
+    assert more > 10  # the thought is part of what is written

@@ -40,6 +40,14 @@ def test_it_takes_so_many_looks_in_a_row() -> None:
     assert not is_inflated(honest, 1)
 
 
+def test_looks_without_a_train_reward_are_passed_over():
+    """`probe.every` below `logging_steps`: every second look knows no reward since the last."""
+    looks = inflated((0.6, 0), (0.5, 0.4), (0.5, 0), (0.4, 0.6))
+    for place in (0, 2):
+        del looks[place]["probe/inflation"]
+    assert is_inflated(looks, 2) and not is_inflated(looks[:3], 2)
+
+
 def test_the_summary_is_one_line_of_what_was_seen() -> None:
     looks = [look(0, 0.5), look(5, 0.6, 0.4), look(10, 0.55, 0.7, **{"probe/inflation": 0.3})]
     told = summary(looks)
