@@ -72,7 +72,8 @@ class Work:
             self.release()
         finally:
             for record, _ in self.held:  # as good as broken off
-                self.journal.add(replace(record, why=None, is_outage=False))
+                if record.calls:
+                    self.journal.add(replace(record, why=None, is_outage=False))
 
     async def worker(self, queue: Iterator[tuple[str, Request]]) -> None:
         for key, request in queue:

@@ -120,6 +120,18 @@ def test_a_limit_shared_by_all_loses_nothing_and_is_seldom_hit(tmp_path: Path) -
     assert len(server.calls) == Journal(journal).spent.calls
 
 
+def test_an_announced_limit_uses_no_retry(tmp_path: Path) -> None:
+    def script(call: Call) -> Said:
+        if call.nth == 1:
+            return failed(429, "slow down", retry_after="0.02")
+        return failed(500, "ouch") if call.nth == 2 else good(call)
+
+    with BadServer(script).running() as server:
+        asking = asker(server.url, retries=1)
+        assert asking.ask(asked(1), tmp_path / "a.jsonl", "work", fine)[0].text
+    assert len(server.calls) == 3
+
+
 def test_a_wait_is_for_all_records(tmp_path: Path) -> None:
     """The others are told by the answer of one, and call no more until then."""
     began: list[float] = []

@@ -10,4 +10,3 @@ def test_only_what_can_change_a_text_is_its_identity():
 
 
 def test_a_paid_model_is_told_as_one():
-    assert writer("reasoner", "endpoint").asker.is_paid
