@@ -7,6 +7,3 @@ def test_only_what_can_change_a_text_is_its_identity():
     knobs = writer("reasoner", "endpoint").knobs()
     assert knobs["endpoint"]["temperature"] == 0.1
     assert not {"url", "key_env", "concurrency", "budget"} & set(knobs["endpoint"])
-
-
-def test_a_paid_model_is_told_as_one():
