@@ -32,8 +32,8 @@ study: venv ## what captions and rationales are worth: three runs that share wha
 	$(BIN)/python launch.py stage=compare '+compare.runs.plain=$(STUDY)/plain' \
 		'+compare.runs.captions=$(STUDY)/captions' '+compare.runs.rationales=$(STUDY)/rationales'
 
-test: lint ## lint, then the cheap tier of tests: about two minutes on two cores
-	$(BIN)/pytest
+test: lint ## lint, then the cheap tier of tests on both cores
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: venv ## the slow tier: every stage end to end through the real command line
 	$(BIN)/pytest -m "slow and not gpu"
