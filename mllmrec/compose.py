@@ -28,7 +28,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mllmrec.errors import Refusal
-from mllmrec.schema import STAGES, Config, outside, validate
+from mllmrec.schema import GROUPS, STAGES, Config, outside, validate
 from mllmrec.tracking import refuse_multirun_under_agent
 
 SHOWN = "`python launch.py --help` lists groups, `python launch.py --cfg job` every knob"
@@ -213,6 +213,13 @@ def not_composed(
     if tree and stage in STAGES and stage not in tree:
         return outside(stage, tree["goal"], sorted(k for k in tree if OmegaConf.is_dict(tree[k])))
     known = siblings(parent, tree)
+    if choices := offering(key, tree):
+        group = key.partition(".")[0]
+        return Refusal(
+            f"{key}: no knob of the {group} that is chosen",
+            allowed=f"{group}={', '.join(choices)} has it",
+            do=f"type {group}={choices[0]} {shlex.quote(word)}",
+        )
     if is_open(parent, tree):
         return Refusal(
             f"{key}: not there yet",
@@ -234,6 +241,28 @@ def composed_without(overrides: Sequence[str], search: Sequence[str], name: str)
         return compose(name, overrides=[*search, *overrides])
     except (HydraException, OmegaConfBaseException):
         return None
+
+
+def offering(key: str, tree: Any) -> list[str]:
+    """The other choices of a group that have a knob of this name."""
+    group, _, rest = key.partition(".")
+    if group not in GROUPS or not rest or tree is None:
+        return []
+    found = []
+    for choice in GlobalHydra.instance().config_loader().get_group_options(group):
+        try:
+            other = compose("config", overrides=[f"{group}={choice}"])
+            if choice != "none" and has(other, key):
+                found.append(choice)
+        except (HydraException, OmegaConfBaseException):
+            continue
+    return found
+
+
+def has(tree: Any, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(tree, parent)
+    return OmegaConf.is_dict(node) and leaf in node
 
 
 def siblings(parent: str, tree: Any) -> list[str]:

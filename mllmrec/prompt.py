@@ -97,7 +97,7 @@ class Prompt(Model):
     title_words: int | None = Field(ge=1)
     listing: Annotated[str, NoEffect()]  # but for a rank that has lists written, which adds it
     too_long: Literal["error", "drop_oldest"]
-    captions: Literal["auto"] | bool
+    captions: Literal["auto", True, False]
     caption: str
     caption_words: int | None = Field(ge=1)
     inject: Annotated[Literal["prompt", "completion", "none"], NoEffect()]  # but where one goes

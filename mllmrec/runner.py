@@ -58,12 +58,12 @@ def reach(
 ) -> None:
     """Plan the goal, build what is missing, print the result."""
     steps = plan(config, store)
-    if config.top.plan_only:
-        print_plan(steps, config.dropped)
-        return
     for step in steps:
         if step.action in ("build", "resume"):
             step.stage.ready(config)
+    if config.top.plan_only:
+        print_plan(steps, config.dropped)
+        return
     store.make_writable()
     roots.remember(store, folder, (step.id for step in steps))
     goal = steps[-1]

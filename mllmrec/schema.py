@@ -65,6 +65,13 @@ class Model(BaseModel):
             Refusal: a relation between knobs of different nodes does not hold.
         """
 
+    def check_typed(self, names: frozenset[str]) -> None:
+        """Refuse knobs of this node that were typed and would do nothing as the others stand.
+
+        Raises:
+            Refusal: one of ``names`` has no effect.
+        """
+
 
 class Words(Model):
     """The dataset's words for prompts: movie, movies, watched."""
@@ -188,6 +195,7 @@ def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
     Raises:
         Refusal: all faults found, one a line.
     """
+    typed = list(typed)
     rest, dropped = split_off_dropped(tree, frozenset(key.split(".")[0] for key in typed))
     faults: list[str] = []
     made: dict[str, Any] = {}
@@ -211,8 +219,10 @@ def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
     stages = {name: stage for name, stage in made.items() if name not in GROUPS}
     groups["prompt"] = settled(groups["prompt"], groups["dataset"], stages.get("caption"))
     config = Config(top=top, groups=groups, stages=stages, dropped=dropped)
-    for stage in stages.values():
+    for name, stage in stages.items():
         stage.check(config)
+        own = (key.removeprefix(f"{name}.") for key in typed if key.startswith(f"{name}."))
+        stage.check_typed(frozenset(own))
     return config
 
 

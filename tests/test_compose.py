@@ -225,3 +225,29 @@ def test_values_of_ones_own_arrive(own):
     search = [f'hydra.searchpath=["file://{own}"]']
     made = compose_typed("dataset=mine", "experiment=study", "stage=prepare", search=search)
     assert (made.dataset.users, made.top.seed) == (77, 7)
+
+
+def test_a_knob_of_another_choice_says_which_choice_has_it():
+    with pytest.raises(Refusal) as refusal:
+        compose_typed("reasoner.endpoint.url=http://x")
+    assert refusal.value.wrong == "reasoner.endpoint.url: no knob of the reasoner that is chosen"
+    assert refusal.value.allowed == "reasoner=endpoint has it"
+    assert refusal.value.do == "type reasoner=endpoint reasoner.endpoint.url=http://x"
+    assert compose_typed("reasoner=endpoint", "reasoner.endpoint.url=http://x")
+    with pytest.raises(Refusal, match=r"reasoner\.rcent: unknown knob"):
+        compose_typed("reasoner.rcent=3")
+
+
+def test_a_rule_that_is_not_asked_is_refused_where_it_is_typed():
+    with pytest.raises(Refusal, match=r"has no effect with assess\.keep=top_share") as refusal:
+        compose_typed("assess.threshold=0.7")
+    assert refusal.value.do == "type assess.keep=threshold assess.threshold=0.7"
+    assert compose_typed("assess.keep=threshold", "assess.threshold=0.7")
+    assert compose_typed("experiment=leak", "stage=sft")  # an experiment may set both
+
+
+def test_what_captions_may_be_is_told_whole():
+    with pytest.raises(
+        Refusal, match=r"prompt\.captions='maybe': input should be 'auto', True or False"
+    ):
+        compose_typed("prompt.captions=maybe")

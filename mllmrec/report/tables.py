@@ -19,6 +19,7 @@ LISTS = (
     "Lists that models wrote: INVALID, REPEATED and OUTSIDE are shares of their lines (malformed, "
     "an item named before, no candidate), EMPTY of the samples (no well-formed line)."
 )
+HINTS = "The models' test prompts carried rationales: evaluate.hint=true."
 SIGNS = {"above": "above", "below": "BELOW", "not distinguishable": "not distinguishable from"}
 
 
@@ -57,6 +58,10 @@ def print_results(results: Mapping[str, Any]) -> None:
             )
     if asked:
         out.print(LISTS)
+    if results.get("hint"):
+        out.print(HINTS)
+    for line in results.get("notes", ()):
+        out.print(line)
     for line in results["differences"]:
         out.print(sentence(line))
 
@@ -99,6 +104,20 @@ def print_assessment(file: Path) -> None:
             numbers = (f"{row[key]:.3f}" for key in columns[:3])
             table.add_row(*numbers, escape(row["leak"] or ""), escape(shorten(row["text"], 120)))
         out.print(table)
+
+
+def print_texts(file: Path, failures: Path, most: int = 5) -> None:
+    """The first texts of a table that a writer made, how many there are, and what failed."""
+    import polars as pl
+
+    texts, failed, out = pl.read_parquet(file), pl.read_parquet(failures), console()
+    table = Table(*texts.columns[:2], box=box.SIMPLE_HEAD)
+    for row in texts.head(most).iter_rows():
+        table.add_row(escape(row[0]), escape(shorten(row[1], 160)))
+    out.print(table)
+    out.print(f"{len(texts)} texts, {len(failed)} failures, in {file.parent}")
+    for id, why in failed.head(most).iter_rows():
+        out.print(escape(f"no text for {id}: {why}"))
 
 
 def print_plan(steps: "Sequence[Step]", dropped: Sequence[str]) -> None:

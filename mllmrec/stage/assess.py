@@ -68,6 +68,17 @@ class Assess(Stage):
                 do="type stage=sft, or assess.scorer=backbone",
             )
 
+    def check_typed(self, names: frozenset[str]) -> None:
+        idle = {"threshold": "top_share", "share": "threshold"}
+        for name, keep in idle.items():
+            if name in names and self.keep == keep:
+                other = "threshold" if keep == "top_share" else "top_share"
+                raise Refusal(
+                    f"assess.{name}={getattr(self, name):g}: has no effect with assess.keep={keep}",
+                    allowed=f"assess.{name} with assess.keep={other}",
+                    do=f"type assess.keep={other} assess.{name}={getattr(self, name):g}",
+                )
+
     def inputs(self, config: "Config") -> dict[str, Stage]:
         parts = Consistency(
             scorer=self.scorer,

@@ -13,6 +13,7 @@ from mllmrec.captioner.base import Captioner, Pictured
 from mllmrec.dataset.joined import captions_of
 from mllmrec.errors import Refusal
 from mllmrec.records import CAPTIONS, Prepared
+from mllmrec.report.tables import print_texts
 from mllmrec.schema import NoEffect
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage
@@ -70,6 +71,9 @@ class Caption(Stage):
         )
         table(texts, prepared, items, writer).write_parquet(job.out / "captions.parquet")
         return counts(texts, len(replies), "captions")
+
+    def show(self, folder: Path) -> None:
+        print_texts(folder / "captions.parquet", folder / "failures.parquet")
 
 
 def pictured(prepared: Prepared) -> dict[str, Pictured]:

@@ -14,6 +14,7 @@ from mllmrec.report.tables import print_results
 from mllmrec.stage.command import Command
 from mllmrec.stage.evaluate import Ranked, check_same_samples, measure, read_ranks, told
 
+ASKED = {"evaluate.hint": False, "evaluate.mode": "rank"}  # and what an identity leaves out
 LINEAGE = "lineage.json"
 Ranks = dict[str, dict[str, Ranked]]  # by run and policy, then by protocol
 METRICS = {"hr": ranking.hit_rate, "ndcg": ranking.ndcg}
@@ -44,7 +45,24 @@ class Compare(Command):
         protocols = [*next(iter(ranks.values()))]
         for protocol in protocols:
             check_same_samples(ranks, protocol)
-        print_results(self.results(ranks, protocols))
+        print_results({**self.results(ranks, protocols), "notes": self.notes(ranks, store)})
+
+    def notes(self, ranks: Ranks, store: Store) -> list[str]:
+        """Where models of two runs were not asked the same, and which run lacks a policy."""
+        found = {name: evaluated(name, folder, store) for name, folder in self.runs.items()}
+        base, *others = found
+        told = [
+            f"{name} and {base} differ in {knob}: {found[name].asked(knob)} and "
+            f"{found[base].asked(knob)}, so their models were not asked the same"
+            for name in others
+            for knob in ASKED
+            if found[name].asked(knob) != found[base].asked(knob)
+        ]
+        lacking = {
+            policy: [name for name in found if f"{name}: {policy}" not in ranks]
+            for policy in self.policies
+        }
+        return told + [f"{policy}: not in {', '.join(n)}" for policy, n in lacking.items() if n]
 
     def read(self, store: Store) -> Ranks:
         """The rankings of every policy that a run has, under the protocols that all runs have."""
@@ -115,7 +133,12 @@ class Evaluated:
         self.store, identity = store, artifact.manifest["identity"]
         self.dataset = artifact.folder.parents[1].name
         self.policies: dict[str, str] = identity["inputs"]
-        self.manifest_protocols: list[str] = identity["knobs"]["protocols"]
+        self.knobs: dict[str, Any] = identity["knobs"]
+        self.manifest_protocols: list[str] = self.knobs["protocols"]
+
+    def asked(self, knob: str) -> Any:
+        """How its models were asked; what an identity does not name is as it is by default."""
+        return self.knobs.get(knob.partition(".")[2], ASKED[knob])
 
     def folder_of(self, policy: str) -> Path:
         return self.store.folder(self.dataset, "rank", self.policies[policy])

@@ -134,7 +134,8 @@ class Evaluate(Stage):
         knobs = self.knobs()
         if not self.writers:
             del knobs["mode"], knobs["generate"]
-        del knobs["hint"]  # the rankings tell
+        if not self.hint:
+            del knobs["hint"]
         return {**super().effective(config), "knobs": knobs}
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
@@ -176,6 +177,7 @@ class Evaluate(Stage):
             results["differences"] += self.differences(ranks, protocol, kept, job.seed)
         results["left_out"] = {p: sorted(set(self.k) - set(kept)) for p, kept in ks.items()}
         results["asked"] = self.generate.items if self.writers else None
+        results["hint"] = self.hint
         write_json(job.out / RESULTS, results)
         return flat(results)
 

@@ -14,6 +14,7 @@ from mllmrec.cases import cases_of
 from mllmrec.dataset.joined import rationales_of
 from mllmrec.reasoner.base import Reasoner
 from mllmrec.records import RATIONALES, Prepared, Split
+from mllmrec.report.tables import print_texts
 from mllmrec.schema import NoEffect, Words
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage, known
@@ -81,6 +82,9 @@ class PseudoCot(Stage):
         asked = prepared.chosen("train", self.samples, job.seed, "rationale")
         cases = cases_of(asked, prepared, reveal=reasoner.reveal_target)
         return reasoner.write(cases, job.group(Words), job.journal)
+
+    def show(self, folder: Path) -> None:
+        print_texts(folder / TABLE, folder / "failures.parquet")
 
 
 def adopted_identity(file: Path, stage: str) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from mllmrec.errors import Refusal
 from mllmrec.reasoner.base import Reasoner
 from mllmrec.records import SAMPLES, Prepared
 from mllmrec.refiner.base import Refiner
+from mllmrec.report.tables import print_texts
 from mllmrec.schema import NoEffect, Words
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.pseudo_cot import SPLITS, adopted_identity, publish
 from mllmrec.stage.replies import settled
-from mllmrec.training.rationales import HELD, drafts
+from mllmrec.training.rationales import HELD, TABLE, drafts
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -84,6 +85,9 @@ class Refine(Stage):
         samples = every.filter(pl.col("sample_id").is_in([*texts]))
         cases = cases_of(samples, prepared, reveal=job.group(Reasoner).reveal_target)
         return job.group(Refiner).write(cases, texts, job.group(Words), job.journal)
+
+    def show(self, folder: Path) -> None:
+        print_texts(folder / TABLE, folder / "failures.parquet")
 
 
 def last_word(config: "Config") -> Stage:

@@ -46,6 +46,12 @@ class Show(Stage):
         return found
 
     def check(self, config: "Config") -> None:
+        if self.hint and config.prompt.inject == "none":
+            raise Refusal(
+                "show.hint=true: with prompt.inject=none a rationale goes nowhere",
+                allowed="prompt.inject=prompt or completion",
+                do="type show.hint=false, or prompt.inject=prompt",
+            )
         if self.split != "train":
             check_drawn("show.protocol", [self.protocol], config)
         elif self.protocol != "train":

@@ -46,8 +46,14 @@ def choose(
     if not wanted:
         return {}
     able = [id for id in sample_ids if id in rationales]
-    log.info("%s: %d of %d samples have a kept rationale", label, len(able), len(sample_ids))
-    if len(able) < wanted:
+    told = "%s: %d of %d samples have a kept rationale, %d carry it (cot_prob=%g)"
+    log.info(told, label, len(able), len(sample_ids), min(wanted, len(able)), share)
+    if not able:
+        log.warning(
+            "%s.cot_prob=%g: NO sample carries a rationale, none was kept; see stage=assess",
+            *(label, share),
+        )
+    elif len(able) < wanted:
         log.warning(
             "%s.cot_prob=%g asks for %d rationales, %d were kept: all of them are used (more: "
             "assess.share, assess.threshold, pseudo_cot.samples)",

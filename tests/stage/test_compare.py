@@ -10,7 +10,7 @@ from mllmrec.errors import Refusal
 from tests.launching import SMALL, config, launch, told
 
 
-def publish(store, folder, name, ranks, others="abc", dataset="toy"):
+def publish(store, folder, name, ranks, others="abc", dataset="toy", **asked):
     """A launch whose evaluation found these ranks of t among it and three others, by policy."""
     edges = {}
     for policy, row in ranks.items():
@@ -22,7 +22,7 @@ def publish(store, folder, name, ranks, others="abc", dataset="toy"):
         edges[policy] = made.name
     made = store.folder(dataset, "evaluate", name)
     made.mkdir(parents=True)
-    identity = {"inputs": edges, "knobs": {"protocols": ["uni3"]}}
+    identity = {"inputs": edges, "knobs": {"protocols": ["uni3"], **asked}}
     write_json(made / "manifest.json", {"identity": identity, "files": {}, "metrics": {}})
     folder.mkdir()
     lineage = {"inputs": {}, "outputs": {"x": {"as": "evaluate", "path": str(made)}}}
@@ -53,6 +53,16 @@ def test_a_row_a_run_and_policy_and_differences_from_the_first(runs, capsys):
     # HR@1 is .5 and 1 on the same samples: +.5, certainly above
     assert "captions: sft is above plain: sft in HR@1: +0.5000" in said
     assert said.count(" in HR@1") == 1
+
+
+def test_models_that_were_not_asked_the_same_are_told_of(runs, tmp_path, capsys):
+    store, folders = runs
+    hinted = publish(store, tmp_path / "three", "three", {"sft": [1, 1] * 20}, hint=True)
+    compare({**folders, "hinted": hinted}).execute(store, yes=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "hinted and plain differ in evaluate.hint: True and False" in said
+    assert "captions and plain differ" not in said
+    assert "grpo: not in captions, hinted" in said and "backbone: not in plain, captions" in said
 
 
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):

@@ -109,3 +109,14 @@ def test_a_failure_is_no_text_and_too_many_stop_the_run(made, job):
     assert pl.read_parquet(at_work.out / "failures.parquet").rows() == [(ids[1], "too dull")]
     with pytest.raises(Refusal, match=r"pseudo_cot: 1 of \d+ have no rationale.*too dull"):
         PseudoCot(**KNOBS | {"max_failed": 0.0}).run(job(failing=(ids[1],)))
+
+
+def test_a_few_texts_and_all_failures_are_shown(made, job, capsys):
+    ids = Prepared(made["prepare"].folder).samples("train")["sample_id"].to_list()
+    at_work = job(failing=(ids[1],))
+    stage = PseudoCot(**KNOBS)
+    stage.run(at_work)
+    stage.show(at_work.out)
+    said = capsys.readouterr().out
+    assert f"for {ids[0]}" in said and f"no text for {ids[1]}: too dull" in said
+    assert f"{len(ids) - 1} texts, 1 failures" in said
