@@ -40,8 +40,9 @@ class Trouble(Exception):
     ) -> None:
         super().__init__(why)
         self.is_fault, self.wait, self.was_reached = is_fault, wait, was_reached
+        self.status = status
         self.is_busy = status in BUSY and bool(wait)
-        self.is_limit = status == LIMIT and bool(wait)
+        self.is_limit = status == LIMIT and wait is not None
 
 
 class Line:

@@ -17,10 +17,13 @@ from mllmrec.endpoint.progress import Progress, estimate
 from mllmrec.endpoint.work import Work
 from mllmrec.errors import Refusal
 from mllmrec.journal import Journal, Record, key_of
+from mllmrec.redact import HIDDEN, Scrubber
 from mllmrec.schema import NoEffect
 
 log = logging.getLogger(__name__)
 
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of an environment variable
+LONGEST_NAME = 40  # characters; what is longer may be the key itself
 FIXED = {"messages", "model", "n", "stream"}  # what `extra` may not touch
 Room = Literal["max_tokens", "max_completion_tokens"]
 
@@ -78,21 +81,27 @@ class Server(Asker):
                     wanted.setdefault(key, request)
             if wanted:
                 log.info("%s: %d of %d known", label, len(found) - len(wanted), len(found))
-                found |= self.fetch(wanted, kept, label, fault)
+                single = [r for r in found.values() if r and r.text is not None and r.calls == 1]
+                found |= self.fetch(wanted, kept, single, label, fault)
         return [reply(request.id, found[key]) for request, key in zip(requests, keys, strict=True)]
 
     def fetch(
-        self, wanted: Mapping[str, Request], kept: Journal, label: str, fault: Fault
+        self,
+        wanted: Mapping[str, Request],
+        kept: Journal,
+        known: Sequence[Record],
+        label: str,
+        fault: Fault,
     ) -> dict[str, Record | None]:
-        """What came of each request, by its key.
+        """What came of each request, by its key; ``known`` are calls that were answered before.
 
         Raises:
             Refusal: the work was broken off.
         """
         url, secret = self.reachable()
-        log.info("%s: %s", label, self.typed(estimate(self, [*wanted.values()], kept)))
+        log.info("%s: %s", label, self.typed(estimate(self, [*wanted.values()], known)))
         progress = Progress(label, len(wanted), self.price)
-        work = Work(self, Line(url, secret, self.key_env), kept, fault, progress)
+        work = Work(self, Line(url, secret, self.key_env), kept, known, fault, progress)
         try:
             asyncio.run(work.run(wanted.items()))
         except Refusal as refusal:
@@ -118,7 +127,7 @@ class Server(Asker):
         """The address and the key, if all that a call needs is there.
 
         Raises:
-            Refusal: something is not set.
+            Refusal: something is not set, or cannot be what it should.
         """
         for knob, value, such_as in (
             ("url", self.url, "http://HOST:PORT/v1"),
@@ -130,14 +139,41 @@ class Server(Asker):
                     allowed="a server of chat completions, and a model that it serves",
                     do=f"type {self.knob}.{knob}={such_as}",
                 )
-        secret = os.environ.get(self.key_env) if self.key_env else None
-        if self.key_env and not secret:
+        url = str(self.url)
+        if not re.match(r"(?i)https?://[^/\s]", url):
+            shown = Scrubber({}).text(re.sub(r"[^/@\s]+@", f"{HIDDEN}@", url))
             raise Refusal(
-                f"{self.knob}.key_env={self.key_env}: no such environment variable, or it is empty",
-                allowed="the name of one that holds the key; null where the server needs none",
-                do=f"export {self.key_env}=KEY, or type {self.knob}.key_env=null",
+                f"{self.knob}.url={shown}: no address of a server",
+                allowed="one that begins with http:// or https://",
+                do=f"type {self.knob}.url=http://HOST:PORT/v1",
             )
-        return str(self.url), secret
+        return url, self.secret()
+
+    def secret(self) -> str | None:
+        """The key, if one is to be sent.
+
+        Raises:
+            Refusal: there is none; what was typed is told only where it cannot be the key itself.
+        """
+        if not (name := self.key_env):
+            return None
+        is_name = NAME.fullmatch(name) is not None
+        if is_name and (secret := os.environ.get(name)):
+            return secret
+        knob = f"{self.knob}.key_env"
+        do = f"export NAME=KEY, and type {knob}=NAME; or type {knob}=null"
+        if not is_name:
+            wrong = f"{knob}: what was typed is no name of an environment variable"
+        elif len(name) > LONGEST_NAME or name.lower().startswith("sk_"):
+            wrong = f"{knob}: no environment variable has the name that was typed"
+        else:
+            wrong = f"{knob}={name}: no such environment variable, or it is empty"
+            do = f"export {name}=KEY, or type {knob}=null"
+        raise Refusal(
+            wrong,
+            allowed="the name of one that holds the key; null where the server needs none",
+            do=do,
+        )
 
     def key(self, request: Request) -> str:
         """What an answer is found by again: all that can change it."""

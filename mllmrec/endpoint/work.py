@@ -3,16 +3,18 @@
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mllmrec.asking import Fault, Request
+from mllmrec.asking import Fault, Request, tokens_in
 from mllmrec.endpoint.body import messages
+from mllmrec.endpoint.budget import Purse
 from mllmrec.endpoint.heard import Heard
 from mllmrec.endpoint.line import Line, Trouble
 from mllmrec.endpoint.pace import Pace
+from mllmrec.endpoint.progress import Notices
 from mllmrec.endpoint.task import Task
 from mllmrec.errors import Refusal
 from mllmrec.journal import Journal, Record, Totals
@@ -36,22 +38,31 @@ class Work:
     Failures by faults of the server are held back until it answers anyone: if it answers nobody,
     they are not the records' own, and are journaled by their cost alone. A server that asks to
     wait is called by nobody until then, and a record does not run out of time by that as long as
-    anyone was answered within ``deadline``.
+    anyone was answered within ``deadline``. ``known`` are single calls that were answered before.
     """
 
     def __init__(
-        self, server: "Server", line: Line, journal: Journal, fault: Fault, progress: "Progress"
+        self,
+        server: "Server",
+        line: Line,
+        journal: Journal,
+        known: Sequence[Record],
+        fault: Fault,
+        progress: "Progress",
     ) -> None:
         self.server, self.line, self.journal = server, line, journal
         self.fault, self.progress = fault, progress
         self.pace = Pace(server.concurrency)
+        self.notices = Notices(line.scrub(str(server.url)))
         self.spent = replace(journal.spent)
+        self.purse = Purse(server.budget, server.price, self.spent, known)
         self.was_heard = journal.spent.tokens_out > 0  # by an earlier launch
         self.is_heard = False
         self.moved = time.monotonic()  # when anyone was answered last
         self.held: list[tuple[Record, Trouble]] = []
         self.unsent: dict[str, Record] = {}  # failed here: nothing was asked
         self.stopped = asyncio.Event()
+        self.landed = asyncio.Event()  # a call: who waits looks again
         self.refusal: Refusal | None = None
 
     async def run(self, asked: Iterable[tuple[str, Request]]) -> None:
@@ -113,16 +124,15 @@ class Work:
         """The text, asked for once more with more room if it will not do; or why there is none."""
         asked = await asyncio.to_thread(messages, task.request, self.server.picture_size)
         for room in (self.server.max_tokens, self.server.retry_tokens):
-            answer = await self.persist(self.server.body(asked, room), task)
+            answer = await self.persist(self.server.body(asked, room), room, task)
             self.is_heard, self.moved = True, time.monotonic()
-            self.pace.answered()
             self.release()
             why = answer.wrong() or self.fault(answer.text)
             if why is None:
                 return task.record(text=answer.text, finish_reason=answer.finish_reason)
         return task.record(why=why, finish_reason=answer.finish_reason)
 
-    async def persist(self, body: dict[str, object], task: Task) -> Heard:
+    async def persist(self, body: dict[str, object], room: int, task: Task) -> Heard:
         """Call until there is an answer, as long as retries and time last.
 
         Raises:
@@ -130,15 +140,19 @@ class Work:
             Trouble: there is no answer.
         """
         while True:
-            await self.turn(task)
-            self.check_on()
+            share = await self.share(room, task)
             try:
+                await self.turn(task)
                 return await self.call(body, task)
             except Refusal as refusal:
                 self.stop(refusal)
                 raise Stopped from refusal
-            except Trouble as trouble:
-                await self.let_pass(trouble, task)
+            except Trouble as error:
+                trouble = error
+            finally:
+                self.purse.under_way.remove(share)
+                self.landed.set()
+            await self.let_pass(trouble, task)
 
     async def let_pass(self, trouble: Trouble, task: Task) -> None:
         """Wait for as long as a fault may last, together with all others where it is everyone's.
@@ -146,6 +160,8 @@ class Work:
         Raises:
             Trouble: retries or time are used up, or another call would be of no use.
         """
+        if trouble.is_busy:
+            self.notices.wait(trouble)
         if not trouble.is_fault or not (task.retries or trouble.is_limit):
             raise trouble
         pause = trouble.wait or task.backoff()
@@ -155,33 +171,38 @@ class Work:
         if trouble.is_busy:
             self.pace.pause(pause, task.began, task.draws.random())
         else:
-            await self.rest(pause)
+            if not self.is_heard:
+                self.notices.miss(trouble)
+            await self.rest(pause, self.stopped)
 
     async def turn(self, task: Task) -> None:
         """Wait until the server may be called, where it has asked for that.
 
         Raises:
+            Stopped: no call may be begun.
             Trouble: the time is up, and nobody was answered for as long.
         """
-        moment = 0.0
-        while moment < self.pace.not_before:
-            moment = self.pace.turn(task.draws.random())
-            while (now := time.monotonic()) < moment and not self.stopped.is_set():
-                if now >= self.end(task):
-                    deadline = f"deadline={self.server.deadline:g}"
-                    raise Trouble(f"the server asks to wait, beyond {deadline}", is_fault=True)
-                await self.rest(min(moment, self.end(task)) - now)
-                task.end = self.end(task)
+        jitter = task.draws.random()
+        while not self.stopped.is_set() and (seconds := self.pace.turn(jitter)):
+            left = self.end(task) - time.monotonic()
+            if left <= 0:
+                deadline = f"deadline={self.server.deadline:g}"
+                raise Trouble(f"the server asks to wait, beyond {deadline}", is_fault=True)
+            self.landed.clear()
+            await self.rest(min(seconds, left), self.landed)
+            task.end = self.end(task)
+        if self.stopped.is_set():
+            raise Stopped
 
     def end(self, task: Task) -> float:
         """When a record runs out of time that waits as the server asks for."""
         return max(task.end, self.moved + self.server.deadline)
 
-    async def rest(self, seconds: float) -> None:
-        """Sleep, unless the work is stopped."""
+    async def rest(self, seconds: float, event: asyncio.Event) -> None:
+        """Sleep, unless something comes up."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.stopped.wait()
+                await event.wait()
 
     async def call(self, body: dict[str, object], task: Task) -> Heard:
         """One call, counted whatever comes of it."""
@@ -193,28 +214,44 @@ class Work:
             answer = await self.line.call(body, task.request.text, seconds)
         finally:
             task.cost.seconds += time.monotonic() - began
-        for each in (task.cost, self.spent):
-            each.tokens_in += answer.tokens_in
-            each.tokens_out += answer.tokens_out
+        self.pace.answered(began)
+        self.purse.answered(answer.tokens_in, answer.tokens_out)
+        task.cost.tokens_in += answer.tokens_in
+        task.cost.tokens_out += answer.tokens_out
         return answer
 
-    def check_on(self) -> None:
-        """Raises Stopped where no call may be begun."""
-        used_up = self.server.budget.used_up(self.spent, self.server.price)
-        if used_up and not self.stopped.is_set():
-            self.stop(
-                Refusal(
-                    used_up,
-                    allowed="as many calls as the budget pays for, over all launches",
-                    do=f"raise {used_up.partition('=')[0]} and repeat the command, which goes on",
+    async def share(self, room: int, task: Task) -> Totals:
+        """What a call will likely take, set aside as soon as the budget has it.
+
+        It may have it yet where calls are under way that take less than was set aside for them.
+
+        Raises:
+            Stopped: no call may be begun.
+        """
+        sent, _ = tokens_in([task.request], self.server.picture_size)
+        while not self.stopped.is_set():
+            call = self.purse.likely(sent, room)
+            if (lack := self.purse.lacks(call)) is None:
+                self.purse.under_way.append(call)
+                return call
+            if not self.purse.under_way:
+                self.stop(
+                    Refusal(
+                        lack,
+                        allowed="as many calls as the budget pays for, over all launches",
+                        do=f"raise {lack.partition('=')[0]} and repeat the command, which goes on",
+                    )
                 )
-            )
-        if self.stopped.is_set():
-            raise Stopped
+                break
+            self.landed.clear()
+            await self.landed.wait()
+            task.end = self.end(task)
+        raise Stopped
 
     def stop(self, refusal: Refusal) -> None:
         self.refusal = self.refusal or refusal
         self.stopped.set()
+        self.landed.set()
 
     def keep(self, record: Record) -> None:
         self.journal.add(record)
@@ -239,9 +276,8 @@ class Work:
             self.keep(record)
 
     def silent(self, trouble: Trouble) -> Refusal:
-        url = self.line.scrub(str(self.server.url))
         return Refusal(
-            f"endpoint.url={url}: no answers from {self.server.model}: {trouble}",
+            f"endpoint.url={self.notices.url}: no answers from {self.server.model}: {trouble}",
             allowed="a server of chat completions that is up and takes what it is sent",
             do="mend what is named, or type endpoint.url=http://HOST:PORT/v1, endpoint.model=NAME "
             "or endpoint.timeout=SECONDS; what was answered is kept",

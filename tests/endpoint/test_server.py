@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mllmrec.asking import Request
 from mllmrec.endpoint.server import Server
 from mllmrec.errors import Refusal
-from tests.bad_server import BadServer, faulty, good
+from tests.bad_server import BadServer, Call, Said, failed, faulty, good
 from tests.endpoint.knobs import asked, asker, fine
 
 URL = "http://127.0.0.1:9/v1"
@@ -22,6 +22,8 @@ URL = "http://127.0.0.1:9/v1"
         ({"url": None}, "type endpoint.url=http://HOST:PORT/v1"),
         ({"model": None}, "type endpoint.model=NAME"),
         ({"key_env": "NOT_SET"}, "export NOT_SET=KEY"),
+        ({"url": "localhost:8000/v1"}, "type endpoint.url=http://HOST:PORT/v1"),
+        ({"url": "ftp://localhost/v1"}, "type endpoint.url=http://HOST:PORT/v1"),
     ],
 )
 def test_what_is_not_set_is_refused_before_the_first_call(
@@ -32,6 +34,22 @@ def test_what_is_not_set_is_refused_before_the_first_call(
     with pytest.raises(Refusal) as refused:
         asking.ask(asked(1), tmp_path / "a.jsonl", "work", fine)
     assert typed in refused.value.do
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"key_env": "my-Key1"}, "endpoint.key_env: what was typed is no name of an environment"),
+        ({"key_env": "sk-Key1"}, "endpoint.key_env: what was typed is no name of an environment"),
+        ({"key_env": "sk_Key1"}, "endpoint.key_env: no environment variable has the name"),
+        ({"key_env": "Key1" + 40 * "a"}, "endpoint.key_env: no environment variable has the name"),
+        ({"url": "me:Key1@host:80/v1"}, "endpoint.url=***@host:80/v1: no address"),
+    ],
+)
+def test_what_may_be_a_key_is_not_told(changes: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        asker(**{"url": URL, **changes}).ready()
+    assert refused.value.wrong.startswith(wrong) and "Key1" not in str(refused.value)
 
 
 def test_nothing_is_needed_where_nothing_is_to_be_asked(tmp_path: Path) -> None:
@@ -135,6 +153,22 @@ def test_the_estimate_comes_before_the_first_call(
     told = [text for text in caplog.messages if " known" in text or " calls to " in text]
     assert told[2] == "work: 2 of 5 known"
     assert told[3].startswith("work: 3 calls to tiny: about 9 tokens in")
+
+
+def test_times_are_learnt_from_answers_of_this_model_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def script(call: Call) -> Said:
+        return failed(400, "no") if call.text == "question 1" else good(call)
+
+    with BadServer(script).running() as server:
+        asker(server.url, model="other").ask(asked(3), tmp_path / "a.jsonl", "work", fine)
+        asker(server.url).ask(asked(2), tmp_path / "a.jsonl", "work", fine)
+        asker(server.url).ask(asked(3), tmp_path / "b.jsonl", "work", fine)
+    told = [text for text in caplog.messages if " calls to " in text]
+    assert ["3 s a call, assumed" in text for text in told] == [True, True, False]
 
 
 def test_the_knobs_are_documented_by_type_alone() -> None:

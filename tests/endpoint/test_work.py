@@ -120,6 +120,25 @@ def test_a_limit_shared_by_all_loses_nothing_and_is_seldom_hit(tmp_path: Path) -
     assert len(server.calls) == Journal(journal).spent.calls
 
 
+def test_a_limit_that_ends_is_soon_forgotten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each pause is as long as was asked for, and the calls after them come all but at once."""
+    caplog.set_level(logging.INFO)
+    began: list[float] = []
+
+    def script(call: Call) -> Said:
+        began.append(time.monotonic())
+        return failed(429, "wait", retry_after="0.5") if len(began) <= 12 else good(call)
+
+    with BadServer(script).running() as server:
+        asking = asker(server.url, concurrency=8)
+        assert all(r.text for r in asking.ask(asked(20), tmp_path / "a.jsonl", "work", fine))
+    assert 2.0 <= began[-1] - began[0] < 4.5, "4 pauses, or 5"
+    waits = [text for text in caplog.messages if text.startswith("the server asks to wait")]
+    assert waits == ["the server asks to wait 0.5 s (429, 1 so far)"]
+
+
 def test_an_announced_limit_uses_no_retry(tmp_path: Path) -> None:
     def script(call: Call) -> Said:
         if call.nth == 1:
@@ -130,6 +149,15 @@ def test_an_announced_limit_uses_no_retry(tmp_path: Path) -> None:
         asking = asker(server.url, retries=1)
         assert asking.ask(asked(1), tmp_path / "a.jsonl", "work", fine)[0].text
     assert len(server.calls) == 3
+
+
+def test_a_limit_that_is_over_by_now_uses_no_retry_either(tmp_path: Path) -> None:
+    def script(call: Call) -> Said:
+        return failed(429, "slow down", retry_after="0.0000") if call.nth <= 2 else good(call)
+
+    with BadServer(script).running() as server:
+        asking = asker(server.url, retries=0)
+        assert asking.ask(asked(1), tmp_path / "a.jsonl", "work", fine)[0].text
 
 
 def test_a_wait_is_for_all_records(tmp_path: Path) -> None:
@@ -220,13 +248,18 @@ def test_one_rejection_among_answers_is_that_records_failure(tmp_path: Path) -> 
     assert len(server.calls) == 9, "what is rejected is not asked again"
 
 
-def test_nobody_there_is_one_refusal_and_no_failures(tmp_path: Path) -> None:
+def test_nobody_there_is_one_refusal_and_no_failures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with BadServer(good).running() as server:
         gone = server.url
     asking = asker(gone, retries=1)
     with pytest.raises(Refusal, match=r"endpoint\.url=.*connection failed"):
         asking.ask(asked(500), tmp_path / "a.jsonl", "work", fine)
     assert Journal(tmp_path / "a.jsonl").failures == {}
+    [line] = [text for text in caplog.messages if "no answer yet" in text]
+    assert line.startswith(f"no answer yet from {gone}: connection failed: ")
+    assert line.endswith("; trying again")
 
 
 def test_a_server_that_dies_midway_ends_the_work_too(tmp_path: Path) -> None:
@@ -267,6 +300,29 @@ def test_a_budget_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:
             ask(None, 150)
         ask(40.0)
         assert len(server.calls) == 20
+
+
+def test_a_budget_reckons_with_the_calls_under_way(tmp_path: Path) -> None:
+    journal, budget = tmp_path / "a.jsonl", {"max_usd": None, "max_tokens": 3000}
+
+    def script(call: Call) -> Said:
+        return Said(body=completion("long", out=330))
+
+    with BadServer(script, delay=0.02).running() as server:
+        asking = asker(
+            server.url, concurrency=16, max_tokens=1024, retry_tokens=4096, budget=budget
+        )
+        with pytest.raises(Refusal, match=r"8 of 40 .* 2720 tokens are spent, .* about 340"):
+            asking.ask(asked(40), journal, "work", fine)
+        assert len(server.calls) == 8
+        with pytest.raises(Refusal, match=r"2720 tokens are spent"):
+            asking.ask(asked(40), journal, "work", fine)
+        assert len(server.calls) == 8
+        asking = asker(server.url, concurrency=16, budget=budget)
+        with pytest.raises(Refusal) as refused:
+            asking.ask(asked(40), tmp_path / "other" / "a.jsonl", "work", fine)
+    spent = Journal(tmp_path / "other" / "a.jsonl").spent
+    assert f"{spent.tokens_in + spent.tokens_out} tokens are spent" in refused.value.wrong
 
 
 def test_the_key_is_sent_and_kept_nowhere(
