@@ -25,10 +25,12 @@ run: venv ## python launch.py $(ARGS); without ARGS the toy run: offline, two co
 	$(BIN)/python launch.py $(ARGS)
 
 STUDY := outputs/study
+# More test samples than the default run ranks: the differences are small.
+STUDIED := evaluate.samples.uni9=1500 evaluate.samples.pop9=1500 evaluate.samples.uni99=300
 study: venv ## what captions and rationales are worth: three runs that share what they can, one table
-	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/plain prompt.captions=false cot_prob=0 $(ARGS)
-	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/captions cot_prob=0 $(ARGS)
-	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/rationales cot_prob=0.1 $(ARGS)
+	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/plain prompt.captions=false cot_prob=0 $(STUDIED) $(ARGS)
+	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/captions cot_prob=0 $(STUDIED) $(ARGS)
+	$(BIN)/python launch.py hydra.run.dir=$(STUDY)/rationales cot_prob=0.1 $(STUDIED) $(ARGS)
 	$(BIN)/python launch.py stage=compare '+compare.runs.plain=$(STUDY)/plain' \
 		'+compare.runs.captions=$(STUDY)/captions' '+compare.runs.rationales=$(STUDY)/rationales'
 
