@@ -7,7 +7,7 @@ are. Titles are shown on one line and cannot open a tag of the chat format (``sh
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from string import Formatter
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -127,9 +127,20 @@ class Prompt(Model):
             raise ValueError(f"must name each of {', '.join(SECTIONS)} once")
         return order
 
-    def settled(self, is_captioned: bool) -> "Prompt":
-        """The same prompt with ``captions`` true or false: of ``auto``, whether there are any."""
-        on = is_captioned if self.captions == "auto" else self.captions
+    def settled(self, are_there: Callable[[], bool]) -> "Prompt":
+        """The same prompt with ``captions`` true or false: of ``auto``, whether there are any.
+
+        Raises Refusal where captions are asked for and there are none to be had.
+        """
+        if self.captions is False:
+            return self
+        on = are_there()
+        if self.captions is True and not on:
+            raise Refusal(
+                "prompt.captions=true: this dataset has no pictures, and no captions are adopted",
+                allowed="prompt.captions=auto, which is on where there are any, or false",
+                do="type prompt.captions=auto, or caption.adopt=FILE with captions by item id",
+            )
         return self.model_copy(update={"captions": on})
 
     def knobs(self) -> dict[str, Any]:

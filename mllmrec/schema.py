@@ -217,31 +217,16 @@ def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
     groups = {name: made[name] for name in GROUPS if name in made}
     groups["words"] = groups["dataset"].words
     stages = {name: stage for name, stage in made.items() if name not in GROUPS}
-    groups["prompt"] = settled(groups["prompt"], groups["dataset"], stages.get("caption"))
+    adopted = getattr(stages.get("caption"), "adopt", None)
+    groups["prompt"] = groups["prompt"].settled(
+        lambda: bool(adopted) or groups["dataset"].has_pictures
+    )
     config = Config(top=top, groups=groups, stages=stages, dropped=dropped)
     for name, stage in stages.items():
         stage.check(config)
         own = (key.removeprefix(f"{name}.") for key in typed if key.startswith(f"{name}."))
         stage.check_typed(frozenset(own))
     return config
-
-
-def settled(prompt: "Prompt", dataset: "Dataset", caption: Any) -> "Prompt":
-    """The prompt, with captions on or off: ``auto`` is on where there are any to be had.
-
-    Raises:
-        Refusal: captions are asked for, and there are neither pictures nor captions to adopt.
-    """
-    if prompt.captions is False:
-        return prompt
-    there = bool(getattr(caption, "adopt", None)) or dataset.has_pictures
-    if prompt.captions is True and not there:
-        raise Refusal(
-            "prompt.captions=true: this dataset has no pictures, and no captions are adopted",
-            allowed="prompt.captions=auto, which is on where there are any, or false",
-            do="type prompt.captions=auto, or caption.adopt=FILE with captions by item id",
-        )
-    return prompt.settled(there)
 
 
 def split_off_dropped(

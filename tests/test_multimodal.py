@@ -130,6 +130,7 @@ def test_thoughts_are_learnt_and_written_before_answers(tmp_path):
 def test_a_leak_without_the_gate_and_with_it(tmp_path):
     """A writer that knows the target: told and charted; with the gate nothing is left of it."""
     typed = ("experiment=debug", "reasoner.reveal_target=true", "cot_prob=0.5", "stage=grpo")
+    typed += ("grpo.max_steps=4",)  # two looks that know a train reward
     off = launch(*typed, "assess.gate=false", "threads=1", cwd=tmp_path, timeout=900)
     assert off.returncode == 0, off.stderr[-3000:]
     assert "LEAK: reasoner.reveal_target=true" in off.stdout + off.stderr
@@ -145,4 +146,4 @@ def test_a_leak_without_the_gate_and_with_it(tmp_path):
     assert on.returncode == 0, on.stderr[-3000:]
     assess = [a for a in Store(root=tmp_path / "artifacts") if a.stage == "assess"]
     assert sorted(a.manifest["metrics"]["kept"] for a in assess)[0] == 0
-    assert "0 were kept" in on.stdout + on.stderr
+    assert "NO sample carries a rationale" in on.stdout + on.stderr

@@ -256,10 +256,10 @@ def test_an_answer_has_no_caption():
 
 
 def test_how_captions_are_shown_matters_only_where_they_are():
-    off = prompt(captions="auto").settled(False)
+    off = prompt(captions="auto").settled(lambda: False)
     assert off.captions is False and off.knobs() == prompt(captions=False, caption_words=3).knobs()
-    assert prompt(captions="auto").settled(True).captions is True
-    assert prompt(captions=False).settled(True).captions is False
+    assert prompt(captions="auto").settled(lambda: True).captions is True
+    assert prompt(captions=False).settled(lambda: True).captions is False
     assert prompt(caption_words=3).knobs() != prompt(caption_words=4).knobs()
 
 
@@ -272,3 +272,8 @@ def test_a_thought_before_an_answer_is_what_thinking_switched_off_looks_like():
     """`inject=completion` at no rationale, against the template of Qwen with thinking off."""
     assert prompt().thought(None) == "<think>\n\n</think>\n\n"
     assert prompt().thought("a </think> b") == "<think>\na < /think> b\n</think>\n\n"
+
+
+def test_captions_that_cannot_be_had_are_refused():
+    with pytest.raises(Refusal, match=r"prompt\.captions=true: this dataset has no pictures"):
+        prompt(captions=True).settled(lambda: False)
