@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 SCRIPTS = ("scoring", "evaluation", "draws")
 # Many processes, minutes also when they are small.
-LONG = ("grpo_step", "memory", "gpu", "kill", "captions")
+LONG = ("grpo_step", "memory", "gpu", "kill", "captions", "leak")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 DEBUG = ("experiment=debug", "threads=1", "cot_prob=0.5", "tracking=off", "dataset.poster_size=16")
 LIGHT = ("prepare", "caption", "pseudo_cot", "assess", "hints")  # torch is not loaded for these
 # Enough steps that a kill falls between a checkpoint and the end.
-FEW = (*DEBUG, "dataset.users=15", "prepare.protocols=[uni9]")
+FEW = (*DEBUG, "dataset.users=15", "dataset.windows=sliding", "prepare.protocols=[uni9]")
 LONG = (*DEBUG, "sft.max_steps=6", "grpo.max_steps=6", "stage=grpo")
 
 
