@@ -64,6 +64,32 @@ def rows_of(asked: Questions) -> list[dict[str, Any]]:
     ]
 
 
+def settings_of(side: Side, setup: Setup, asked: Questions, longest: int) -> dict[str, Any]:
+    """TRL's arguments, the same for every side but for the parts of a step."""
+    return {
+        "output_dir": tempfile.mkdtemp(),
+        "per_device_train_batch_size": len(asked.prompts) * GROUP // side.parts,
+        "gradient_accumulation_steps": side.parts,
+        "num_generations": GROUP,
+        "max_completion_length": longest,
+        "beta": 0.05,
+        "learning_rate": 1e-4,
+        "lr_scheduler_type": "constant",
+        "max_steps": 1000,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "shuffle_dataset": False,
+        "disable_dropout": True,
+        "gradient_checkpointing": False,
+        "bf16": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "chat_template_kwargs": {"enable_thinking": False},
+        **setup.config.groups["algorithm"].trainer_args(),
+    }
+
+
 def trainer_of(
     side: Side,
     setup: Setup,
@@ -83,29 +109,7 @@ def trainer_of(
         for shown, these in zip(asked.candidates, asked.answers, strict=True)
         for item, answer in zip(shown, these, strict=True)
     }
-    settings = {
-        "output_dir": tempfile.mkdtemp(),
-        "per_device_train_batch_size": len(asked.prompts) * GROUP // side.parts,
-        "gradient_accumulation_steps": side.parts,
-        "num_generations": GROUP,
-        "max_completion_length": max(map(len, answers.values())),
-        "beta": 0.05,
-        "learning_rate": 1e-4,
-        "lr_scheduler_type": "constant",
-        "max_steps": 1000,
-        "save_strategy": "no",
-        "logging_strategy": "no",
-        "report_to": [],
-        "disable_tqdm": True,
-        "shuffle_dataset": False,
-        "disable_dropout": True,
-        "gradient_checkpointing": False,
-        "bf16": False,
-        "use_cpu": not torch.cuda.is_available(),
-        "chat_template_kwargs": {"enable_thinking": False},
-        **setup.config.groups["algorithm"].trainer_args(),
-        **more,
-    }
+    settings = settings_of(side, setup, asked, max(map(len, answers.values()))) | more
     adapter = LoraConfig(
         r=16,
         lora_alpha=32,

@@ -21,7 +21,7 @@ from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.pseudo_cot import write
 from mllmrec.stage.refine import last_word
 from mllmrec.stage.replies import counts, settled
-from mllmrec.training.rationales import HELD
+from mllmrec.training.rationales import HELD, drafts
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -79,14 +79,11 @@ class Hints(Stage):
 
     def held(self, samples: pl.DataFrame, job: Job) -> dict[str, str]:
         """Those that were made elsewhere; how many of the samples have one is said."""
-        table = pl.read_parquet(job.inputs["adopted"] / HELD)
-        found = samples.select("sample_id").join(table, on="sample_id")
-        log.info(
-            "%s: %d of %d samples have an adopted rationale",
-            self.label,
-            *map(len, (found, samples)),
-        )
-        return dict(zip(found["sample_id"], found["text"], strict=True))
+        texts = drafts(job.inputs["adopted"], HELD)
+        found = {id: texts[id] for id in samples["sample_id"] if id in texts}
+        told = "%s: %d of %d samples have an adopted rationale"
+        log.info(told, self.label, len(found), len(samples))
+        return found
 
     def written(self, samples: pl.DataFrame, prepared: Prepared, job: Job) -> dict[str, str]:
         """By the reasoner, and the refiner where there is one; each has a journal of its own."""
@@ -94,10 +91,10 @@ class Hints(Stage):
         cases = cases_of(samples, prepared, reveal=reasoner.reveal_target)
         replies = reasoner.write(cases, words, job.journal)
         if refiner.is_active:
-            drafts = {one.id: one.text for one in replies if one.text is not None}
-            some = [case for case in cases if case.sample_id in drafts]
+            known = {one.id: one.text for one in replies if one.text is not None}
+            some = [case for case in cases if case.sample_id in known]
             own = job.journal.with_stem(f"{job.journal.stem}-refiner")
-            refined = refiner.write(some, drafts, words, own)
+            refined = refiner.write(some, known, words, own)
             replies = [*refined, *(one for one in replies if one.text is None)]
         return settled(
             replies, job.out, stage="pseudo_cot", what="hint", max_failed=self.max_failed

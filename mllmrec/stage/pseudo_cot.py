@@ -1,7 +1,7 @@
 """Stage ``pseudo_cot``: the draft of a rationale for training samples, from their histories."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -15,7 +15,7 @@ from mllmrec.dataset.joined import rationales_of
 from mllmrec.reasoner.base import Reasoner
 from mllmrec.records import RATIONALES, Prepared, Split
 from mllmrec.report.tables import print_texts
-from mllmrec.schema import NoEffect, Words
+from mllmrec.schema import Model, NoEffect, Words
 from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.replies import counts, settled
@@ -59,18 +59,7 @@ class PseudoCot(Stage):
             config.reasoner.ready()
 
     def run(self, job: Job) -> Metrics:
-        prepared = Prepared.of(job.inputs)
-        if self.adopt:
-            reader = partial(
-                rationales_of, prepared=prepared, stage=self.name, min_join=self.min_join
-            )
-            replies, writer = adopt.read(self.adopt, reader), "adopted"
-        else:
-            replies, writer = self.written(prepared, job), type(job.group(Reasoner)).__name__
-        texts = settled(
-            replies, job.out, stage=self.name, what="rationale", max_failed=self.max_failed
-        )
-        return publish(texts, len(replies), prepared, writer, job.out)
+        return carry_out(self, job, self.written, Reasoner)
 
     def written(self, prepared: Prepared, job: Job) -> list[Reply]:
         """A draft, or why there is none, for each sample that is to have one."""
@@ -90,6 +79,24 @@ class PseudoCot(Stage):
 def adopted_identity(file: Path, stage: str) -> dict[str, Any]:
     """The identity of rationales made elsewhere: their content, and what is made of it."""
     return adopt.file_identity(file, stage) | {"tables": [TABLE, HELD]}
+
+
+def carry_out(
+    stage: Any, job: Job, ask: Callable[[Prepared, Job], list[Reply]], kind: type[Model]
+) -> Metrics:
+    """Publish what a stage of rationales adopts, or what its writer, of this kind, is asked for."""
+    prepared = Prepared.of(job.inputs)
+    if stage.adopt:
+        reader = partial(
+            rationales_of, prepared=prepared, stage=stage.name, min_join=stage.min_join
+        )
+        replies, writer = adopt.read(stage.adopt, reader), "adopted"
+    else:
+        replies, writer = ask(prepared, job), type(job.group(kind)).__name__
+    texts = settled(
+        replies, job.out, stage=stage.name, what="rationale", max_failed=stage.max_failed
+    )
+    return publish(texts, len(replies), prepared, writer, job.out)
 
 
 def publish(

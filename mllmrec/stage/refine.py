@@ -1,6 +1,5 @@
 """Stage ``refine``: drafts rewritten by a stronger model of text, from titles and captions."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -9,17 +8,14 @@ from pydantic import Field
 
 from mllmrec.asking import Reply
 from mllmrec.cases import cases_of
-from mllmrec.dataset.joined import rationales_of
 from mllmrec.errors import Refusal
 from mllmrec.reasoner.base import Reasoner
 from mllmrec.records import SAMPLES, Prepared
 from mllmrec.refiner.base import Refiner
 from mllmrec.report.tables import print_texts
 from mllmrec.schema import NoEffect, Words
-from mllmrec.stage import adopt
 from mllmrec.stage.base import Job, Metrics, Stage, known
-from mllmrec.stage.pseudo_cot import SPLITS, adopted_identity, publish
-from mllmrec.stage.replies import settled
+from mllmrec.stage.pseudo_cot import SPLITS, adopted_identity, carry_out
 from mllmrec.training.rationales import HELD, TABLE, drafts
 
 if TYPE_CHECKING:
@@ -64,18 +60,7 @@ class Refine(Stage):
             config.refiner.ready()
 
     def run(self, job: Job) -> Metrics:
-        prepared = Prepared.of(job.inputs)
-        if self.adopt:
-            reader = partial(
-                rationales_of, prepared=prepared, stage=self.name, min_join=self.min_join
-            )
-            replies, writer = adopt.read(self.adopt, reader), "adopted"
-        else:
-            replies, writer = self.refined(prepared, job), type(job.group(Refiner)).__name__
-        texts = settled(
-            replies, job.out, stage=self.name, what="rationale", max_failed=self.max_failed
-        )
-        return publish(texts, len(replies), prepared, writer, job.out)
+        return carry_out(self, job, self.refined, Refiner)
 
     def refined(self, prepared: Prepared, job: Job) -> list[Reply]:
         """Each draft rewritten, or why it is not; the held ones of adopted drafts too."""
