@@ -1,7 +1,7 @@
 """What every dataset has: shared filters and words, what identifies it, and one verb, `load`."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,13 +29,15 @@ class Oracle(Protocol):
 class Tables:
     """What a dataset hands over: unfiltered, already checked, in the order of its files.
 
-    ``items`` (ITEMS) and ``interactions`` (INTERACTIONS). ``rows`` (ROWS) only where the data
-    comes with its own split: ``part`` is train, validation or test, and the last item of a row
-    is its target. ``dropped`` counts what was left out while reading, by reason.
+    ``items`` (ITEMS). ``interactions`` are frames (INTERACTIONS), one after the other: a large
+    file is never whole in memory, so they are read once, from first to last. ``rows`` (ROWS) only
+    where the data comes with its own split: ``part`` is train, validation or test, and the last
+    item of a row is its target. ``dropped`` counts what was left out while reading, by reason,
+    and is complete when the last frame has been read.
     """
 
     items: pl.DataFrame
-    interactions: pl.DataFrame
+    interactions: Iterable[pl.DataFrame]
     rows: pl.DataFrame | None = None
     oracle: Oracle | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -2,10 +2,10 @@
 
 import codecs
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import polars as pl
 from pydantic import AfterValidator
@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 from mllmrec.errors import Refusal
 
 log = logging.getLogger(__name__)
+BLOCK = 1 << 26  # bytes of a file in memory at once
 SHOWN = 5  # bad rows told one by one, in the log and in the refusal
 
 
@@ -52,13 +53,13 @@ class BadRows:
         The first rule that applies names the fault, and lines count once however many of
         their rows are bad. Raises Refusal when there are more bad lines than the limit.
         """
+        if not rows.select(pl.any_horizontal(rule.bad for rule in rules).any()).item():
+            return rows  # as nearly always, and telling costs more than looking
         told = pl.coalesce(pl.when(rule.bad).then(_told(rule)) for rule in rules)
         judged = rows.with_columns(told.alias("told"))
         bad = judged.filter(pl.col("told").is_not_null()).unique(
             "line", keep="first", maintain_order=True
         )
-        if bad.is_empty():
-            return rows
         self.count += bad.height
         listed = bad.head(SHOWN - len(self.first)).select(
             pl.format("{}, line {}: {}", pl.lit(str(file)), "line", "told")
@@ -96,23 +97,57 @@ def read_lines(file: Path, encoding: str) -> pl.DataFrame:
 
     Raises Refusal, with line and byte, where the bytes are not text in this encoding.
     """
-    data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+    return pl.concat(blocks(file, encoding))
+
+
+def blocks(file: Path, encoding: str, size: int = BLOCK) -> Iterator[pl.DataFrame]:
+    """The same in parts of about ``size`` bytes, so that a file of any length can be read."""
+    before, held = 0, b""
+    with file.open("rb") as handle:
+        cut = pieces(handle, size) if "\n".encode(encoding) == b"\n" else [handle.read()]
+        for piece in cut:
+            if held:
+                yield _lines(held, file, encoding, before)
+                before += held.count(b"\n")
+            held = piece
+    yield _lines(held, file, encoding, before, last=True)
+
+
+def pieces(handle: BinaryIO, size: int) -> Iterator[bytes]:
+    """A file's bytes without the mark of UTF-8, cut at line ends; each piece has some."""
+    rest = handle.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+    while read := handle.read(size):
+        whole, end, rest = (rest + read).rpartition(b"\n")
+        if end:
+            yield whole + end
+    if rest:
+        yield rest
+
+
+def _lines(
+    data: bytes, file: Path, encoding: str, before: int, *, last: bool = False
+) -> pl.DataFrame:
     try:
-        lines = data.decode(encoding).rstrip("\r\n").split("\n")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise _undecoded(file, data, error, encoding) from error
-    rows = pl.DataFrame({"raw": lines}, schema={"raw": pl.String})
-    return rows.select(
-        pl.int_range(1, pl.len() + 1).alias("line"), pl.col("raw").str.strip_suffix("\r")
-    )
+        raise _undecoded(file, data, error, encoding, before) from error
+    if last:
+        text = text.rstrip("\r\n")
+    if not text and not before:
+        text = "\n"  # a file of nothing is one blank row, for its reader to refuse
+    rows = pl.read_lines(text.encode(), name="raw")
+    at = pl.int_range(before + 1, before + pl.len() + 1)
+    return rows.select(at.alias("line"), pl.col("raw").str.strip_suffix("\r"))
 
 
-def _undecoded(file: Path, data: bytes, error: UnicodeDecodeError, encoding: str) -> Refusal:
-    line = data.count(b"\n", 0, error.start) + 1
+def _undecoded(
+    file: Path, data: bytes, error: UnicodeDecodeError, encoding: str, before: int
+) -> Refusal:
+    line = before + data.count(b"\n", 0, error.start) + 1
     column = error.start - (data.rfind(b"\n", 0, error.start) + 1)
     return Refusal(
-        f"{file}, line {line}: byte {column + 1} of the line, value 0x{data[error.start]:02x}"
-        f" (byte {error.start} of the file), is not {encoding}",
+        f"{file}, line {line}: byte {column + 1} of the line, value 0x{data[error.start]:02x},"
+        f" is not {encoding}",
         allowed=f"text in {encoding} (dataset.encoding)",
         do="dataset.encoding=latin-1, or: "
         f"iconv -f latin1 -t utf-8 '{file}' > utf8 && mv utf8 '{file}'",

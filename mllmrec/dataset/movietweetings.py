@@ -49,7 +49,7 @@ class MovieTweetings(Dataset):
         dropped = {"bad_rows": bad.count, "below_min_rating": found.height - liked.height}
         return Tables(
             items=items,
-            interactions=shaped(liked, INTERACTIONS),
+            interactions=[shaped(liked, INTERACTIONS)],
             dropped=dropped,
         )
 

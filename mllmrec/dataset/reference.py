@@ -13,8 +13,6 @@ or not. Its first line is a header where its title is the word title and no line
 files mentions its id, so that no item that matters can be mistaken for one.
 """
 
-import logging
-import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,17 +22,15 @@ from pydantic import Field
 
 from mllmrec.dataset.base import Dataset, Tables, folder_of, present, sha256, shaped
 from mllmrec.dataset.catalogue import one_title_each, titled
+from mllmrec.dataset.images import illustrated, pictures
 from mllmrec.dataset.lines import BadRows, Encoding, Rule, read_lines
 from mllmrec.dataset.negatives import keys, uniforms
 from mllmrec.errors import Refusal
-from mllmrec.records import INTERACTIONS, ITEMS
+from mllmrec.records import INTERACTIONS
 from mllmrec.schema import NoEffect
-
-log = logging.getLogger(__name__)
 
 NAME = "reference"
 LAYOUT = "train.tsv and test.tsv with lines 'user TAB item item …', NAME_titles.csv with id,title"
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class Reference(Dataset):
@@ -65,17 +61,8 @@ class Reference(Dataset):
         return found[0] if found else folder / f"{self.name or 'NAME'}_titles.csv"
 
     def pictures(self) -> dict[str, Path]:
-        """The pictures in ``images/`` by item id; none where there is no such folder.
-
-        Links are followed, also out of the folder: copies from a hub are made of such. What is
-        no file (a folder, a link to nothing) is left out, with a word in `illustrated`.
-        """
-        return {file.stem: file for file in self.named_as_pictures() if file.is_file()}
-
-    def named_as_pictures(self) -> list[Path]:
-        """All of ``images/`` that is called a picture; those of one id in a fixed order."""
-        files = sorted(folder_of(self.path, name=NAME).glob("images/*"), reverse=True)
-        return [file for file in files if file.suffix.lower() in PICTURES]
+        """The pictures in ``images/`` by item id; none where there is no such folder."""
+        return pictures(folder_of(self.path, name=NAME) / "images")
 
     @property
     def has_pictures(self) -> bool:
@@ -107,10 +94,10 @@ class Reference(Dataset):
         }
         repeats = sum(known[part].height - once[part].height for part in known)
         return Tables(
-            items=self.illustrated(items, out),
-            interactions=shaped(
-                once["train"].with_columns(timestamp=pl.int_range(pl.len())), INTERACTIONS
-            ),
+            items=illustrated(items, folder_of(self.path, name=NAME) / "images", out),
+            interactions=[
+                shaped(once["train"].with_columns(timestamp=pl.int_range(pl.len())), INTERACTIONS)
+            ],
             rows=self.parted(once),
             dropped={"bad_rows": bad.count, "repeats": repeats},
         )
@@ -178,23 +165,3 @@ class Reference(Dataset):
                 lines["test"].with_columns(pl.lit("test").alias("part")),
             ]
         )
-
-    def illustrated(self, items: pl.DataFrame, out: Path) -> pl.DataFrame:
-        """ITEMS, with a copy of the picture of each item that has one."""
-        pictures = self.pictures()
-        for path in self.named_as_pictures():
-            if not path.is_file():
-                log.warning("%s: no file, so that item %s has no picture", path, path.stem)
-        (out / "pictures").mkdir(parents=True, exist_ok=True)
-        names = []
-        for item_id in items["item_id"]:
-            file = pictures.get(item_id)
-            names.append(f"pictures/{file.name}" if file else None)
-            if file:
-                shutil.copyfile(file, out / "pictures" / file.name)
-        told = items.with_columns(
-            pl.Series("picture", names, pl.String),
-            pl.lit([], pl.List(pl.String)).alias("genres"),
-            pl.lit(None).alias("year"),
-        )
-        return shaped(told, ITEMS)

@@ -86,7 +86,7 @@ class Toy(Dataset):
         }
         return Tables(
             items=pl.DataFrame(columns, schema=ITEMS),
-            interactions=self.interactions(process, for_users),
+            interactions=[self.interactions(process, for_users)],
             oracle=ToyOracle(process=process, item_ids=item_ids),
         )
 

@@ -218,7 +218,7 @@ def planned(dataset: Dataset, tables: Tables) -> tuple[pl.DataFrame, dict[str, i
         rows = tables.rows.filter(long)
         dropped = {"short_rows": tables.rows.height - rows.height}
         return as_published(_some(rows, dataset)), {**tables.dropped, **dropped}
-    first, dropped = without_repeats(tables.interactions)
+    first, dropped = without_repeats(pl.concat(tables.interactions))
     core = k_core(first, per_user=dataset.min_interactions, per_item=dataset.k_core)
     dropped["filtered"] = first.height - core.height
     dropped["filtered_users"] = first["user_id"].n_unique() - core["user_id"].n_unique()

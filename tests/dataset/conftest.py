@@ -1,6 +1,7 @@
 from importlib import import_module
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
@@ -17,6 +18,12 @@ def dataset():
         return getattr(import_module(module), kind)(**values | over)
 
     return build
+
+
+@pytest.fixture
+def met():
+    """All interactions of tables in one frame."""
+    return lambda tables: pl.concat(tables.interactions)
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from mllmrec.errors import Refusal
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "movietweetings-100k"
 
 
-def test_fields_survive(dataset, films):
+def test_fields_survive(dataset, films, met):
     tables = dataset("movietweetings", path=str(films)).load(films)
     assert tables.items["item_id"].to_list() == ["001", "002", "003"]
     assert tables.items["title"].to_list()[1:] == ["Amélie (2001)", "Se7en :: cut (1995)"]
     assert tables.items["year"].to_list() == [1979, 2001, 1995]
     assert tables.items["genres"].to_list() == [["Horror", "Sci-Fi"], [], ["Crime"]]
     assert tables.items["picture"].null_count() == 3
-    assert tables.interactions.rows()[0] == ("1", "002", 20)
+    assert met(tables).rows()[0] == ("1", "002", 20)
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,14 @@ def test_fields_survive(dataset, films):
         ("1::2::8::20", r"field item, value '2': the item has no title in .*movies\.dat"),
     ],
 )
-def test_bad_ratings(dataset, films, row, told):
+def test_bad_ratings(dataset, films, row, told, met):
     file = films / "ratings.dat"
     file.write_text(f"1::002::8::20\n{row}\n1::001::8::20\n")
     with pytest.raises(Refusal, match=rf"ratings\.dat, line 2: {told}") as refusal:
         dataset("movietweetings", path=str(films)).load(films)
     assert "dataset.max_bad_rows=1" in refusal.value.do
     tables = dataset("movietweetings", path=str(films), max_bad_rows=1).load(films)
-    assert tables.interactions.height == 2 and tables.dropped["bad_rows"] == 1
+    assert met(tables).height == 2 and tables.dropped["bad_rows"] == 1
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_bad_movies(dataset, films, row, told):
         dataset("movietweetings", path=str(films)).load(films)
 
 
-def test_low_ratings_can_be_left_out(dataset, films):
+def test_low_ratings_can_be_left_out(dataset, films, met):
     tables = dataset("movietweetings", path=str(films), min_rating=7).load(films)
-    assert tables.interactions.height == 3 and tables.dropped["below_min_rating"] == 1
+    assert met(tables).height == 3 and tables.dropped["below_min_rating"] == 1
 
 
 def test_an_unknown_encoding_is_refused_at_once(dataset):

@@ -11,11 +11,11 @@ from mllmrec.errors import Refusal
 TITLES = ["NA", "null", "nan", 'Me, "You"', "So, what", '12" Pizza']
 
 
-def test_ids_and_titles_survive(dataset, rows):
+def test_ids_and_titles_survive(dataset, rows, met):
     tables = dataset("reference", path=str(rows)).load(rows)
     assert tables.items["item_id"].to_list() == ["007", "7", "08", "9", "10", "11"]
     assert tables.items["title"].to_list() == TITLES
-    assert set(tables.interactions["user_id"]) == {"01", "1", "2"}
+    assert set(met(tables)["user_id"]) == {"01", "1", "2"}
 
 
 LINE = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20)

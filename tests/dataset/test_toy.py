@@ -13,20 +13,20 @@ def toy(dataset):
     return dataset("toy", users=300, items=200, poster_size=16)
 
 
-def test_all_comes_again_from_the_same_knobs_and_moves_with_the_seed(dataset, toy, tmp_path):
+def test_all_comes_again_from_the_same_knobs_and_moves_with_the_seed(dataset, toy, tmp_path, met):
     one, two = toy.load(tmp_path / "a"), toy.load(tmp_path / "b")
-    assert one.items.equals(two.items) and one.interactions.equals(two.interactions)
+    assert one.items.equals(two.items) and met(one).equals(met(two))
     other = dataset("toy", users=300, items=200, poster_size=16, seed=1).load(tmp_path / "c")
-    assert not one.interactions.equals(other.interactions)
+    assert not met(one).equals(met(other))
 
 
-def test_records(toy, tmp_path):
+def test_records(toy, tmp_path, met):
     tables = toy.load(tmp_path)
     assert tables.items["title"].n_unique() == tables.items["item_id"].n_unique() == 200
     assert all((tmp_path / name).is_file() for name in tables.items["picture"])
-    lengths = tables.interactions["user_id"].value_counts()["count"]
+    lengths = met(tables)["user_id"].value_counts()["count"]
     assert lengths.min() >= 8 and lengths.max() <= 16
-    later = tables.interactions.with_columns(pl.col("timestamp").diff().over("user_id"))
+    later = met(tables).with_columns(pl.col("timestamp").diff().over("user_id"))
     assert later["timestamp"].drop_nulls().min() > 0
 
 
@@ -44,8 +44,8 @@ def test_titles_tell_the_genre_of_the_process(toy, tmp_path):
     assert tables.items["genres"].list.get(0).to_list() == told
 
 
-def test_some_items_are_rare(dataset, tmp_path):
-    seen = dataset("toy", poster_size=16).load(tmp_path).interactions["item_id"].value_counts()
+def test_some_items_are_rare(dataset, tmp_path, met):
+    seen = met(dataset("toy", poster_size=16).load(tmp_path))["item_id"].value_counts()
     assert seen["count"].quantile(0.04) < 15 < 60 < seen["count"].median()
 
 
