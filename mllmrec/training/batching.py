@@ -17,7 +17,7 @@ class LengthSampler(Sampler[int]):
     trainer calls ``set_epoch``, also on resuming, so a resumed run sees the same order.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed = np.asarray(lengths), batch_size, seed
         self.epoch = 0
 

@@ -1,11 +1,13 @@
 """Group relative policy optimisation through TRL, on the merged SFT model with a new adapter."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+import polars as pl
 import torch
-from datasets import Dataset as Rows
 from transformers import set_seed
 from trl import GRPOConfig
 
@@ -29,6 +31,7 @@ from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import carried, drafts
 from mllmrec.training.reference import ReferenceScores
 from mllmrec.training.rollouts import Beaming, Enumerating, Sampling
+from mllmrec.training.rows import Prompts, blocks, lengths, sample_ids, stored
 from mllmrec.training.session import arguments, publish_adapter, train
 
 KINDS: dict[str, type[Trainer]] = {
@@ -54,11 +57,13 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     }
     room = room_for(answers, options)
     limit = positions_of(model)
-    ids = prepared.samples("train")["sample_id"]
+    ids = sample_ids(prepared, "train")
+    check_enough(options, len(ids))
     hints = carried(job.inputs, ids, options.cot_prob, job.seed, label)
-    fit = fitted_prompts(options, prepared, prompt, words, tokenizer, limit, room, hints)
-    rows = prompt_rows(fit, prompt, hints)
-    group = group_size(options, job.group(Algorithm), rows)
+    counts: Counter[str] = Counter()
+    make = row_maker(prepared, prompt, words, tokenizer, limit, room, hints, counts)
+    rows = stored(blocks(prepared, "train"), make, job.scratch / "rows.arrow")
+    group = group_size(options, job.group(Algorithm), lengths(rows, "candidates"))
     rewards: Mapping[str, Reward] = job.groups["reward"]
     kind = Trainer if options.vllm else KINDS[job.group(Algorithm).rollout]
     trainer = kind(
@@ -67,14 +72,12 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
             judge(name, reward, prompt.shown(prepared.titles)) for name, reward in rewards.items()
         ],
         args=grpo_arguments(options, job, rewards, room, group, label),
-        train_dataset=Rows.from_list(rows),
+        train_dataset=rows.remove_columns("ids"),  # TRL would walk them at every step
         processing_class=tokenizer,
         peft_config=lora_config(options.lora, backbone, tokenizer),
     )
     equip(trainer, options, job.group(Algorithm), answers)
-    trainer.prompts = {
-        id: made.ids for id, made in zip(fit.samples["sample_id"], fit.made, strict=True)
-    }
+    trainer.prompts = Prompts(rows)
     if options.probe:
         probe = Probe(
             *(options.probe, prepared, prompt, words, tokenizer, limit, job.seed),
@@ -92,7 +95,7 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
         trainer.add_callback(watch)
     metrics = train(trainer, job, label)
     publish_adapter(trainer.model, options.probe, job)
-    return {**metrics, **fit.counts}
+    return {**metrics, **counts}
 
 
 def grpo_arguments(
@@ -133,9 +136,7 @@ def check_vllm() -> None:
         )
 
 
-def group_size(
-    options: GrpoOptions, algorithm: Algorithm, rows: Sequence[Mapping[str, Any]]
-) -> int:
+def group_size(options: GrpoOptions, algorithm: Algorithm, candidates: np.ndarray) -> int:
     """The completions of one prompt: as many as were asked for, or all candidates.
 
     Raises:
@@ -143,14 +144,14 @@ def group_size(
     """
     if algorithm.rollout != "exact":
         return options.num_generations
-    sizes = sorted({len(row["candidates"]) for row in rows})
-    if len(sizes) > 1:
+    fewest, most = int(candidates.min()), int(candidates.max())
+    if fewest < most:
         raise Refusal(
-            f"algorithm=exact: prompts have from {sizes[0]} to {sizes[-1]} candidates",
+            f"algorithm=exact: prompts have from {fewest} to {most} candidates",
             allowed="as many candidates for every prompt",
             do="type algorithm=grpo, or prepare.train_protocol with fewer negatives",
         )
-    return sizes[0]
+    return most
 
 
 def equip(
@@ -167,8 +168,17 @@ def equip(
         trainer.kept = ReferenceScores()
 
 
-def fitted_prompts(
-    options: GrpoOptions,
+def check_enough(options: GrpoOptions, samples: int) -> None:
+    """Refuse fewer samples than a step takes: TRL would train no step at all, and say nothing."""
+    if samples < options.batch_size:
+        raise Refusal(
+            f"grpo.batch_size={options.batch_size}: there are {samples} training samples",
+            allowed="at least one whole step of prompts",
+            do=f"type grpo.batch_size={samples}, or add data",
+        )
+
+
+def row_maker(
     prepared: Prepared,
     prompt: Prompt,
     words: Words,
@@ -176,31 +186,35 @@ def fitted_prompts(
     limit: int,
     room: int,
     hints: Mapping[str, str],
-) -> Fitted[Encoded]:
-    """The training samples and their prompts, a share of them with a rationale."""
-    samples = prepared.samples("train")
-    if len(samples) < options.batch_size:  # TRL would train no step at all, and say nothing
-        raise Refusal(
-            f"grpo.batch_size={options.batch_size}: there are {len(samples)} training samples",
-            allowed="at least one whole step of prompts",
-            do=f"type grpo.batch_size={len(samples)}, or add data",
-        )
+    counts: Counter[str],
+) -> Callable[[pl.DataFrame], list[dict[str, Any]]]:
+    """What makes training samples prompts, a share of them with a rationale, none too long.
+
+    ``counts`` gathers what had to be left out for it.
+    """
     thinking = prompt.inject == "completion"
-    return fitted(
-        *(samples, "train", prepared, prompt, words, tokenizer, limit, room, hints, thinking)
-    )
+
+    def make(some: pl.DataFrame) -> list[dict[str, Any]]:
+        fit = fitted(
+            *(some, "train", prepared, prompt, words, tokenizer, limit, room, hints, thinking)
+        )
+        counts.update(fit.counts)
+        return prompt_rows(fit, prompt, hints)
+
+    return make
 
 
 def prompt_rows(
     fit: Fitted[Encoded], prompt: Prompt, hinted: Collection[str]
 ) -> list[dict[str, Any]]:
-    """One row a training sample: the conversation, and what its reward must know of it."""
+    """One row a sample: the conversation and its tokens, and what its reward must know of it."""
     samples = fit.samples
     columns = zip(samples["sample_id"], fit.made, samples["target"], samples["train"], strict=True)
     return [
         {
             "sample_id": id,
             "prompt": prompt.messages(made.text),
+            "ids": made.ids,
             "target": target,
             "candidates": candidates.to_list(),
             "hinted": id in hinted,

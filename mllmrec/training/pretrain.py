@@ -1,11 +1,13 @@
 """Build a tiny model and its tokenizer from the dataset's own text, and train all of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import torch
-from datasets import Dataset as Rows
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed
 from trl import SFTConfig
@@ -20,6 +22,7 @@ from mllmrec.schema import Words
 from mllmrec.seeds import seed_for, share_of
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.options import PretrainOptions
+from mllmrec.training.rows import blocks, lengths, sequence_blocks, stored
 from mllmrec.training.session import arguments, train
 from mllmrec.training.sft import RowTrainer
 
@@ -50,8 +53,9 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
     tokenizer = build_tokenizer(backbone, prepared, prompt, words)
     set_seed(seed_for(job.seed, "pretrain"))
     model = Qwen3ForCausalLM(shape(backbone, tokenizer)).to(device())
-    rows = text_rows(options, job, prepared, tokenizer)
-    check_lengths([row["input_ids"] for row in rows], backbone.max_length)
+    make = partial(text_rows, options, job, prepared, tokenizer)
+    rows = stored(sequence_blocks(prepared), make, job.scratch / "rows.arrow")
+    check_lengths(lengths(rows), backbone.max_length)
     trainer = RowTrainer(
         model=model,
         args=arguments(
@@ -63,7 +67,7 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
             dataset_kwargs={"skip_prepare_dataset": True},
             remove_unused_columns=False,
         ),
-        train_dataset=Rows.from_list(rows),
+        train_dataset=rows,
         processing_class=tokenizer,
         tokens_per_batch=options.tokens_per_batch,
     )
@@ -73,9 +77,9 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
 
 
 def text_rows(
-    options: PretrainOptions, job: Job, prepared: Prepared, tokenizer: Any
+    options: PretrainOptions, job: Job, prepared: Prepared, tokenizer: Any, some: pl.DataFrame
 ) -> list[dict[str, list[int]]]:
-    """Training interactions as lines of text, with the loss on every token.
+    """Training interactions of some users as lines of text, with the loss on every token.
 
     A row is a user's interactions, or a part of them where they are many; a share of the rows
     comes once more in the chat format, without candidates: the history as the user's message,
@@ -83,7 +87,7 @@ def text_rows(
     """
     prompt, spoken = job.group(Prompt), job.group(Words).model_dump()
     texts = []
-    for user, whole in prepared.sequences.iter_rows():
+    for user, whole in prepared.sequences.select("user_id", "items").iter_rows():
         for start in range(0, len(whole), options.items_per_row):
             items = whole[start : start + options.items_per_row]
             texts.append(prompt.history_text(items, prepared.titles, prepared.captions))
@@ -97,9 +101,9 @@ def text_rows(
     return [{"input_ids": row, "labels": list(row)} for row in ids]
 
 
-def check_lengths(rows: Sequence[Sequence[int]], limit: int) -> None:
+def check_lengths(lengths: np.ndarray, limit: int) -> None:
     """Refuse rows that the model could only take cut."""
-    longest = max(map(len, rows), default=0)
+    longest = int(lengths.max(initial=0))
     if longest > limit:
         raise Refusal(
             f"pretrain: a row of text is {longest} tokens long, the model takes {limit}",
@@ -156,7 +160,8 @@ def corpus(prepared: Prepared, prompt: Prompt, words: Words, most: int = 2000) -
     """Texts that hold every title, and the words of the prompt."""
     for item, title in sorted(prepared.titles.items()):
         yield prompt.item_text(item, title, prepared.captions.get(item))
-    yield from render_all(prepared.samples("train").head(most), "train", prepared, prompt, words)
+    some = next(blocks(prepared, "train", most))
+    yield from render_all(some, "train", prepared, prompt, words)
 
 
 def shape(backbone: Tiny, tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:

@@ -1,11 +1,12 @@
 """Supervised fine-tuning through TRL: a new adapter, loss on the answer alone."""
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 import torch
 import torch.nn.functional as F
-from datasets import Dataset as Rows
 from peft import get_peft_model
 from transformers import set_seed
 from trl import SFTConfig, SFTTrainer
@@ -14,7 +15,7 @@ from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import load_model, load_tokenizer
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
-from mllmrec.rendering import Fitted, render_all, shortened
+from mllmrec.rendering import render_all, shortened
 from mllmrec.schema import Words
 from mllmrec.scoring.attention import positions_of
 from mllmrec.seeds import seed_for, share_of
@@ -25,6 +26,7 @@ from mllmrec.training.data import answered_rows
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import carried
+from mllmrec.training.rows import blocks, lengths, sample_ids, stored
 from mllmrec.training.session import arguments, publish_adapter, train
 
 
@@ -41,8 +43,7 @@ class RowTrainer(SFTTrainer):
         self.tokens_per_batch = tokens_per_batch
 
     def _get_train_sampler(self, dataset: Any = None) -> LengthSampler:
-        lengths = [len(row) for row in self.train_dataset["input_ids"]]
-        return LengthSampler(lengths, self._train_batch_size, self.args.seed)
+        return LengthSampler(lengths(self.train_dataset), self._train_batch_size, self.args.seed)
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -97,7 +98,9 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
     set_seed(seed_for(job.seed, label))
     model = load_model(base, backbone)
     limit = positions_of(model)
-    fit = training_rows(options, job, prepared, prompt, words, tokenizer, limit, label)
+    counts: Counter[str] = Counter()
+    make = row_maker(options, job, prepared, prompt, words, tokenizer, limit, label, counts)
+    rows = stored(blocks(prepared, "train"), make, job.scratch / "rows.arrow")
     trainer = RowTrainer(
         model=get_peft_model(model, lora_config(options.lora, backbone, tokenizer)),
         args=arguments(
@@ -109,7 +112,7 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
             dataset_kwargs={"skip_prepare_dataset": True},
             remove_unused_columns=False,
         ),
-        train_dataset=Rows.from_list(fit.made),
+        train_dataset=rows,
         processing_class=tokenizer,
         tokens_per_batch=options.tokens_per_batch,
     )
@@ -118,10 +121,10 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
         trainer.add_callback(ProbeCallback(probe, options.probe, job.scratch / "best", job.log))
     metrics = train(trainer, job, label)
     publish_adapter(trainer.model, options.probe, job)
-    return {**metrics, **fit.counts}
+    return {**metrics, **counts}
 
 
-def training_rows(
+def row_maker(
     options: SftOptions,
     job: Job,
     prepared: Prepared,
@@ -130,13 +133,15 @@ def training_rows(
     tokenizer: Any,
     limit: int,
     label: str,
-) -> Fitted[dict[str, list[int]]]:
-    """Candidate prompts with their answers; a share of them also learns its history's lines.
+    counts: Counter[str],
+) -> Callable[[pl.DataFrame], list[dict[str, list[int]]]]:
+    """What makes training samples candidate prompts with their answers, none too long.
 
-    A share carries a rationale: as a hint in the prompt, or as a thought before the answer.
+    A share of them also learns its history's lines, and a share carries a rationale: as a hint in
+    the prompt, or as a thought before the answer. ``counts`` gathers what had to be left out.
     """
-    samples = prepared.samples("train")
-    hints = carried(job.inputs, samples["sample_id"], options.cot_prob, job.seed, label)
+    ids = sample_ids(prepared, "train")
+    hints = carried(job.inputs, ids, options.cot_prob, job.seed, label)
     spoken, thinks = words.model_dump(), prompt.inject == "completion"
 
     def make(some: pl.DataFrame) -> list[dict[str, list[int]]]:
@@ -152,4 +157,9 @@ def training_rows(
             *(texts, some["target"].to_list(), prepared, prompt, tokenizer, learnt, thoughts)
         )
 
-    return shortened(samples, make, prompt, limit, size=lambda row: len(row["input_ids"]))
+    def fit(some: pl.DataFrame) -> list[dict[str, list[int]]]:
+        found = shortened(some, make, prompt, limit, size=lambda row: len(row["input_ids"]))
+        counts.update(found.counts)
+        return found.made
+
+    return fit

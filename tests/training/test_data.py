@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from mllmrec.errors import Refusal
@@ -42,9 +43,9 @@ def test_the_history_is_learnt_too_where_asked(prepared, config, tokenizer):
 
 
 def test_a_row_of_pretraining_over_the_limit_is_refused_not_cut():
-    check_lengths([[1] * 12], 12)
+    check_lengths(np.array([3, 12]), 12)
     with pytest.raises(Refusal, match=r"13 tokens long, the model takes 12 .*max_length=13,"):
-        check_lengths([[1] * 13], 12)
+        check_lengths(np.array([13, 3]), 12)
 
 
 def test_an_unknown_protocol_is_refused(prepared, config):

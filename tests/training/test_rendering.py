@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections import Counter
 
 import polars as pl
 import pytest
@@ -166,34 +167,44 @@ def job_of(config, folder, too_long="drop_oldest", **inputs):
 
 
 def test_sft_learns_the_history_that_the_prompt_shows(prepared, config, tokenizer, tmp_path):
-    from mllmrec.training.sft import training_rows
+    from mllmrec.training.sft import row_maker
 
     options, words = config.stages["sft"], config.groups["words"]
     answer = len(config.prompt.encode_answer(tokenizer, "[ITEM_03]"))
     limit = tight(prepared, config, tokenizer, answer)
     asked = (options, job_of(config, tmp_path), prepared, dropping(config), words, tokenizer)
-    fit = training_rows(*asked, limit, "sft")
-    assert fit.counts["dropped_items"] > 0
-    for row, history in zip(fit.made, fit.samples["history"], strict=True):
+    counts, samples = Counter(), prepared.samples("train")
+    rows = row_maker(*asked, limit, "sft", counts)(samples)
+    assert counts["dropped_items"] > 0
+    for row, history in zip(rows, samples["history"], strict=True):
         assert len(row["input_ids"]) <= limit
-        shown = config.prompt.listed_history(history.to_list(), prepared.titles, words.model_dump())
-        assert shown in tokenizer.decode(row["input_ids"])
         learnt = tokenizer.decode([label for label in row["labels"] if label != -100])
-        assert learnt.startswith(shown)
+        kept = next(
+            shown
+            for start in range(len(history))
+            if (shown := shown_history(config, prepared, words, history[start:])) in learnt
+        )
+        assert learnt.startswith(kept) and kept in tokenizer.decode(row["input_ids"])
     with pytest.raises(Refusal, match=r"prompt\.too_long=drop_oldest"):
-        training_rows(*asked[:3], config.prompt, *asked[4:], limit, "sft")
+        row_maker(*asked[:3], config.prompt, *asked[4:], limit, "sft", counts)(samples)
+
+
+def shown_history(config, prepared, words, history):
+    return config.prompt.listed_history(history.to_list(), prepared.titles, words.model_dump())
 
 
 def test_grpos_rows_hold_the_shortened_prompt(prepared, config, tokenizer):
-    from mllmrec.training.grpo import fitted_prompts, prompt_rows
+    from mllmrec.training.grpo import row_maker
 
-    options = config.stages["grpo"].model_copy(update={"batch_size": 1})
     limit, words = tight(prepared, config, tokenizer, 4), config.groups["words"]
     prompt = dropping(config)
-    fit = fitted_prompts(options, prepared, prompt, words, tokenizer, limit, 4, hints={})
-    assert fit.counts["dropped_items"] > 0
-    texts = [row["prompt"][0]["content"] for row in prompt_rows(fit, prompt, {})]
-    assert max(map(len, prompt.encode_all(tokenizer, texts))) + 4 <= limit
+    counts = Counter()
+    make = row_maker(prepared, prompt, words, tokenizer, limit, 4, {}, counts)
+    rows = make(prepared.samples("train"))
+    assert counts["dropped_items"] > 0
+    texts = [row["prompt"][0]["content"] for row in rows]
+    assert prompt.encode_all(tokenizer, texts) == [row["ids"] for row in rows]
+    assert max(len(row["ids"]) for row in rows) + 4 <= limit
 
 
 def test_the_probe_ranks_by_the_shortened_prompt(prepared, config, tokenizer):
