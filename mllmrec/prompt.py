@@ -9,10 +9,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from string import Formatter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from mllmrec.errors import Refusal
 from mllmrec.schema import Model, NoEffect
@@ -94,7 +94,7 @@ class Prompt(Model):
     order: list[Section]
     numbered: bool
     answer: Literal["id", "id_title"]
-    title_words: int | None = Field(ge=1)
+    title_words: int | None = Field(ge=0)
     listing: Annotated[str, NoEffect()]  # but for a rank that has lists written, which adds it
     too_long: Literal["error", "drop_oldest"]
     captions: Literal["auto", True, False]
@@ -126,6 +126,12 @@ class Prompt(Model):
         if sorted(order) != sorted(SECTIONS):
             raise ValueError(f"must name each of {', '.join(SECTIONS)} once")
         return order
+
+    @model_validator(mode="after")
+    def _answer_has_words(self) -> Self:
+        if self.answer == "id_title" and self.title_words == 0:
+            raise ValueError("must hold: prompt.answer=id where prompt.title_words=0")
+        return self
 
     def settled(self, are_there: Callable[[], bool]) -> "Prompt":
         """The same prompt with ``captions`` true or false: of ``auto``, whether there are any.

@@ -84,12 +84,16 @@ class SftOptions(Optimisation):
 
 
 class PretrainOptions(Optimisation):
-    """``items_per_row``: most interactions in a row; ``framed``: rows that come once more in
-    the chat format, by rows of plain text (0.4: two for every five).
+    """``items_per_row``: most interactions in a row, and ``cuts`` the ways of cutting a user's
+    into rows; ``framed``: rows that come once more in the chat format, by rows of plain text
+    (0.4: two for every five). ``dropout``: of the embeddings and of the last hidden states, where
+    few interactions are read many times.
     """
 
     items_per_row: Annotated[int, Field(ge=2)]
+    cuts: Count
     framed: Share
+    dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
 class GrpoOptions(Optimisation):

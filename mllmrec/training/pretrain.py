@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+import torch.nn.functional as F
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed
 from trl import SFTConfig
@@ -53,6 +55,8 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
     tokenizer = build_tokenizer(backbone, prepared, prompt, words)
     set_seed(seed_for(job.seed, "pretrain"))
     model = Qwen3ForCausalLM(shape(backbone, tokenizer)).to(device())
+    for part in (model.model.embed_tokens, model.model.norm):
+        part.register_forward_hook(partial(dropped, options.dropout))
     make = partial(text_rows, options, job, prepared, tokenizer)
     rows = stored(sequence_blocks(prepared), make, job.scratch / "rows.arrow")
     check_lengths(lengths(rows), backbone.max_length)
@@ -76,6 +80,11 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
     return {**metrics, "parameters": float(model.num_parameters())}
 
 
+def dropped(share: float, part: torch.nn.Module, _: Any, states: torch.Tensor) -> torch.Tensor:
+    """A hook: what a part of the model gives, with dropout while it is trained."""
+    return F.dropout(states, share, part.training)
+
+
 def text_rows(
     options: PretrainOptions, job: Job, prepared: Prepared, tokenizer: Any, some: pl.DataFrame
 ) -> list[dict[str, list[int]]]:
@@ -88,8 +97,8 @@ def text_rows(
     prompt, spoken = job.group(Prompt), job.group(Words).model_dump()
     texts = []
     for user, whole in prepared.sequences.select("user_id", "items").iter_rows():
-        for start in range(0, len(whole), options.items_per_row):
-            items = whole[start : start + options.items_per_row]
+        for start, end in pieces(len(whole), options.items_per_row, options.cuts):
+            items = whole[start:end]
             texts.append(prompt.history_text(items, prepared.titles, prepared.captions))
             if share_of(job.seed, "framed", user, start) < options.framed and len(items) > 1:
                 asked = prompt.render(
@@ -99,6 +108,17 @@ def text_rows(
                 texts.append(prompt.framed(tokenizer, [asked])[0] + answer + STOP)
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [{"input_ids": row, "labels": list(row)} for row in ids]
+
+
+def pieces(length: int, size: int, cuts: int) -> Iterator[tuple[int, int]]:
+    """Where so many interactions begin and end as rows of ``size``, cut in so many ways.
+
+    The first way cuts at multiples of ``size``, the others so much earlier that all lie evenly:
+    an interaction is then met behind few others and behind many.
+    """
+    for way in range(cuts):
+        first = size - way * size // cuts
+        yield from pairwise([0, *range(first, length, size), length])
 
 
 def check_lengths(lengths: np.ndarray, limit: int) -> None:
