@@ -42,8 +42,17 @@ def titled(
     rows: pl.DataFrame, items: pl.DataFrame, bad: BadRows, *, file: Path, titles: Path
 ) -> pl.DataFrame:
     """The rows whose ``item_id`` has a title; the lines of the others are bad."""
-    known = pl.col("item_id").is_in(items["item_id"].implode())
-    log_join(f"items of {file.name} found their title", rows.filter(known).height, rows.height)
-    why = f"the item has no title in {titles}"
-    rule = Rule(bad=~known, field="item", value=pl.col("item_id"), why=why)
+    rule = untitled(items, titles)
+    found = rows.height - int(rows.select(rule.bad.sum()).item())
+    log_join(f"items of {file.name} found their title", found, rows.height)
     return bad.sift(rows, file, [rule])
+
+
+def untitled(items: pl.DataFrame, titles: Path) -> Rule:
+    """What makes a row bad whose ``item_id`` is none of the items, read from ``titles``."""
+    return Rule(
+        bad=~pl.col("item_id").is_in(items["item_id"].implode()),
+        field="item",
+        value=pl.col("item_id"),
+        why=f"the item has no title in {titles}",
+    )

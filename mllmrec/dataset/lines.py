@@ -13,14 +13,14 @@ from pydantic import AfterValidator
 from mllmrec.errors import Refusal
 
 log = logging.getLogger(__name__)
-BLOCK = 1 << 26  # bytes of a file in memory at once
+BLOCK = 1 << 23  # bytes of a file in memory at once; larger ones leave the caches, and are slower
 SHOWN = 5  # bad rows told one by one, in the log and in the refusal
 
 
 def known(encoding: str) -> str:
-    """The encoding itself; ValueError where Python knows none of this name."""
+    """The encoding itself; ValueError where Python knows none of text by this name."""
     try:
-        codecs.lookup(encoding)
+        "".encode(encoding)  # that of no text, such as hex, is a LookupError here too
     except LookupError as error:
         raise ValueError(f"no encoding {encoding!r}; such as utf-8, latin-1, cp1252") from error
     return encoding
@@ -73,7 +73,8 @@ class BadRows:
         more = f" · and {self.count - len(self.first)} more" * (self.count > len(self.first))
         return Refusal(
             "; ".join(self.first) + more,
-            allowed=f"at most {self.limit} bad rows (dataset.max_bad_rows); there are {self.count}",
+            allowed=f"at most {self.limit} bad rows (dataset.max_bad_rows);"
+            f" there are {self.count} up to there",
             do=f"mend the file, or drop and count them: dataset.max_bad_rows={self.count}",
         )
 

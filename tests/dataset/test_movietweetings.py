@@ -1,9 +1,12 @@
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from mllmrec.artifacts import Store
 from mllmrec.errors import Refusal
+from tests.launching import make
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "movietweetings-100k"
 
@@ -66,12 +69,10 @@ def test_an_unknown_encoding_is_refused_at_once(dataset):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no data at {REAL}")
-def test_the_real_files_give_the_published_counts(dataset):
-    from mllmrec.stage.prepare import planned
-
-    real = dataset("movietweetings", path=str(REAL))
-    plan, dropped = planned(real, real.load(REAL))
-    assert plan.height == 2290
-    assert plan["items"].explode().n_unique() == 2146
-    assert plan["items"].list.len().sum() == 53556
-    assert dropped["filtered"] == 100000 - 53556
+def test_the_real_files_give_the_published_counts(tmp_path):
+    words = ("stage=prepare", "dataset=movietweetings", f"dataset.path={REAL}")
+    made = make(Store(root=tmp_path), *words, "prepare.protocols=[uni9]")
+    stats = json.loads((made["prepare"].folder / "stats.json").read_text())
+    counts = {name: stats["counts"][name] for name in ("users", "items", "interactions")}
+    assert counts == {"users": 2290, "items": 2146, "interactions": 53556}
+    assert stats["dropped"]["filtered"] == 100000 - 53556
