@@ -65,6 +65,11 @@ class Dataset(Model):
         return False
 
     @property
+    def has_times(self) -> bool:
+        """Whether interactions have times, so that some of them are recent."""
+        return True
+
+    @property
     def has_pictures(self) -> bool:
         """Whether items come with pictures, some of them at least."""
         return False

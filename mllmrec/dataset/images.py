@@ -12,6 +12,7 @@ from mllmrec.records import ITEMS
 
 log = logging.getLogger(__name__)
 KINDS = (".jpg", ".jpeg", ".png", ".webp")
+OUTSIDE = pl.col("picture").str.contains(r"^\s*[/\\]|\\|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)|\x00")
 
 
 def pictures(folder: Path) -> dict[str, Path]:
@@ -24,9 +25,13 @@ def pictures(folder: Path) -> dict[str, Path]:
 
 
 def named(folder: Path) -> list[Path]:
-    """All of a folder that is called a picture; those of one id in a fixed order."""
-    files = sorted(folder.glob("*"), reverse=True)
-    return [file for file in files if file.suffix.lower() in KINDS]
+    """All of a folder that is called a picture; those of one id in a fixed order.
+
+    The folder may lie in a zip (``bundle.Member``).
+    """
+    files = folder.iterdir() if folder.is_dir() else ()
+    pictures = (file for file in files if file.suffix.lower() in KINDS)
+    return sorted(pictures, key=lambda file: file.name, reverse=True)
 
 
 def illustrated(items: pl.DataFrame, folder: Path, out: Path) -> pl.DataFrame:
@@ -41,15 +46,44 @@ def illustrated(items: pl.DataFrame, folder: Path, out: Path) -> pl.DataFrame:
     return shaped(placed(items, pictures(folder), out), ITEMS)
 
 
+def named_in(folder: Path, rows: pl.DataFrame) -> dict[str, Path]:
+    """The pictures that are there, by item id; ``rows`` name them (``item_id``, ``picture``).
+
+    Names are relative to the folder; one that leads out of it is none. Of several for an item the
+    first counts.
+    """
+    inside = rows.filter(~OUTSIDE & (pl.col("picture").str.strip_chars() != ""))
+    once = inside.unique("item_id", keep="first", maintain_order=True)
+    files = {item: folder / name.strip() for item, name in once.select("item_id", "picture").rows()}
+    return {item: file for item, file in files.items() if file.is_file()}
+
+
+def told_missing(items: pl.DataFrame, files: Mapping[str, Path]) -> None:
+    """Log how many of the pictures that items name are not there, and some of them."""
+    wanted = items.filter(pl.col("picture").str.strip_chars() != "")
+    gone = wanted.filter(~pl.col("item_id").is_in([*files]))
+    if len(gone):
+        some = ", ".join(gone["picture"].head(5))
+        log.warning("%d of %d pictures are not there, such as %s", len(gone), len(wanted), some)
+
+
 def placed(items: pl.DataFrame, files: Mapping[str, Path], out: Path) -> pl.DataFrame:
-    """The items with a column ``picture``, and empty columns where ITEMS has more."""
+    """The items with a column ``picture``, and empty columns where ITEMS has more.
+
+    A copy keeps its name, or has a number before it where another file has taken that name.
+    """
     names: list[str | None] = []
+    taken: dict[str, Path] = {}
     for item_id in items["item_id"]:
         file = files.get(item_id)
-        names.append(f"pictures/{file.name}" if file else None)
+        name = file.name if file else ""
+        while file and taken.setdefault(name, file) != file:
+            name = f"{len(taken)}_{name}"
+        names.append(f"pictures/{name}" if file else None)
         if file:
             (out / "pictures").mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, out / "pictures" / file.name)
+            with file.open("rb") as whole, (out / "pictures" / name).open("wb") as copy:
+                shutil.copyfileobj(whole, copy)
     empty = {
         "genres": pl.lit([], pl.List(pl.String)),
         "year": pl.lit(None, pl.Int32),

@@ -7,12 +7,14 @@ those of a share of the users, fixed by a hash of their ids, whose lines are for
 History lies within the line; as published, it is at most its last ``min_interactions`` - 1
 items with ``prepare.history_length`` one less than ``min_interactions``. An item twice in a
 line stays at its last place. Negatives leave out a user's items in all lines of both files.
+Several sets may stand side by side, in folders or in one zip (``bundle``).
 
 NAME_titles.csv has lines ``id,title``: what follows the first comma is the title, in quotes
 or not. Its first line is a header where its title is the word title and no line of the .tsv
 files mentions its id, so that no item that matters can be mistaken for one.
 """
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,21 +22,26 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from mllmrec.dataset.base import Dataset, Tables, folder_of, present, sha256, shaped
+from mllmrec.dataset import bundle
+from mllmrec.dataset.base import Dataset, Tables, shaped
+from mllmrec.dataset.bundle import present, sha256
 from mllmrec.dataset.catalogue import one_title_each, titled
 from mllmrec.dataset.images import illustrated, pictures
 from mllmrec.dataset.lines import BadRows, Encoding, Rule, read_lines
+from mllmrec.dataset.lists import lists
 from mllmrec.dataset.negatives import keys, uniforms
 from mllmrec.errors import Refusal
 from mllmrec.records import INTERACTIONS
 from mllmrec.schema import NoEffect
 
+log = logging.getLogger(__name__)
 NAME = "reference"
 LAYOUT = "train.tsv and test.tsv with lines 'user TAB item item …', NAME_titles.csv with id,title"
+LAYOUT += ", as in the zip that the published scripts' README links"
 
 
 class Reference(Dataset):
-    """The files in the folder ``path``; ids are strings throughout."""
+    """The files in the folder or the zip ``path``; ids are strings throughout."""
 
     k_core: Literal[None]  # the files come filtered
     path: Annotated[str | None, NoEffect()]
@@ -42,33 +49,47 @@ class Reference(Dataset):
     encoding: Encoding
     validation_share: Annotated[float, Field(gt=0, lt=1)]
 
+    @property
+    def folder(self) -> Path:
+        """Where the files of the set lie, perhaps in a zip; refuses none, and several."""
+        return bundle.folder(self.path, self.name, dataset=NAME)
+
     def files(self) -> dict[str, Path]:
         """The three text files by role; refuses a missing or an empty one."""
-        folder = folder_of(self.path, name=NAME)
+        folder = self.folder
         files = {"train": folder / "train.tsv", "test": folder / "test.tsv"}
         files["titles"] = self.titles_file(folder)
         return {role: present(file, layout=LAYOUT, name=NAME) for role, file in files.items()}
 
     def titles_file(self, folder: Path) -> Path:
-        found = sorted(folder.glob(f"{self.name or '*'}_titles.csv"))
-        if len(found) > 1:
-            names = [file.name.removesuffix("_titles.csv") for file in found]
+        ending = "_titles.csv"
+        named = [file.name for file in folder.iterdir() if file.name.endswith(ending)]
+        names = sorted(name.removesuffix(ending) for name in named)
+        if len(names) > 1 and self.name is None:
             raise Refusal(
-                f"{folder}: {len(found)} files of titles, of {', '.join(names)}",
+                f"{folder}: {len(names)} files of titles, of {', '.join(names)}",
                 allowed="one, or dataset.name to say which",
                 do=f"dataset.name={names[0]}",
             )
-        return found[0] if found else folder / f"{self.name or 'NAME'}_titles.csv"
+        is_of_folder = len(names) == 1 and self.name in (None, folder.name)
+        return folder / f"{names[0] if is_of_folder else self.name or 'NAME'}{ending}"
 
     def pictures(self) -> dict[str, Path]:
         """The pictures in ``images/`` by item id; none where there is no such folder."""
-        return pictures(folder_of(self.path, name=NAME) / "images")
+        return pictures(self.folder / "images")
+
+    @property
+    def has_times(self) -> bool:
+        """Never: each row has its order alone."""
+        return False
 
     @property
     def has_pictures(self) -> bool:
-        """None, too, while ``dataset.path`` names no folder, which `content` refuses."""
-        is_there = self.path is not None and Path(self.path).is_dir()
-        return is_there and bool(self.pictures())
+        """None, too, while ``dataset.path`` names no data, which `content` refuses."""
+        try:
+            return bool(self.pictures())
+        except Refusal:
+            return False
 
     def content(self) -> dict[str, Any]:
         """The hash of each file's bytes, pictures by item id."""
@@ -79,8 +100,11 @@ class Reference(Dataset):
     def load(self, out: Path) -> Tables:
         """Read the files and copy the pictures into ``out/pictures``; refuses bad rows."""
         files = self.files()
+        log.info("reads the set in %s", self.folder)
         bad = BadRows(limit=self.max_bad_rows)
-        met = {part: self.rows(files[part], bad) for part in ("train", "test")}
+        met = {
+            part: pl.concat(lists(files[part], self.encoding, bad)) for part in ("train", "test")
+        }
         mentioned = pl.concat(met.values())["item_id"]
         items = one_title_each(self.titles(files["titles"], mentioned, bad), files["titles"], bad)
         known = {
@@ -94,32 +118,13 @@ class Reference(Dataset):
         }
         repeats = sum(known[part].height - once[part].height for part in known)
         return Tables(
-            items=illustrated(items, folder_of(self.path, name=NAME) / "images", out),
+            items=illustrated(items, self.folder / "images", out),
             interactions=[
                 shaped(once["train"].with_columns(timestamp=pl.int_range(pl.len())), INTERACTIONS)
             ],
             rows=self.parted(once),
             dropped={"bad_rows": bad.count, "repeats": repeats},
         )
-
-    def rows(self, file: Path, bad: BadRows) -> pl.DataFrame:
-        """``line``, ``user_id`` and ``item_id``, one row an item of a readable line."""
-        raw = pl.col("raw")
-        cells = raw.str.split("\t")
-        rows = read_lines(file, self.encoding).with_columns(
-            cells.list.get(0).alias("user_id"),
-            cells.list.get(1, null_on_oob=True)
-            .str.split(" ")
-            .list.eval(pl.element().filter(pl.element() != ""))
-            .alias("item_id"),
-        )
-        why = "not the 2 fields user TAB items with spaces between"
-        rules = [
-            Rule(bad=cells.list.len() != 2, field="row", value=raw, why=why),
-            Rule(bad=pl.col("user_id") == "", field="user", value=raw, why="empty"),
-            Rule(bad=pl.col("item_id").list.len() == 0, field="items", value=raw, why="empty"),
-        ]
-        return bad.sift(rows, file, rules).drop("raw").explode("item_id")
 
     def titles(self, file: Path, mentioned: pl.Series, bad: BadRows) -> pl.DataFrame:
         """``line``, ``item_id`` and ``title`` of readable lines, without the header."""

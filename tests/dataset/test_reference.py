@@ -1,4 +1,5 @@
 import csv
+import zipfile
 
 import polars as pl
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mllmrec.errors import Refusal
+from tests.launching import launch, told
+from tests.mangled import SETTINGS, mangled, put, records_or_refusal
 
 TITLES = ["NA", "null", "nan", 'Me, "You"', "So, what", '12" Pizza']
 
@@ -167,3 +170,177 @@ def test_links_are_followed_and_what_is_no_file_is_left_out_with_a_word(
     copy = tmp_path / "out" / "pictures" / "7.jpg"
     assert copy.read_bytes() == b"kept" and not copy.is_symlink()
     assert "10.jpg: no file" in caplog.text and "9.png: no file" in caplog.text
+
+
+@pytest.fixture
+def bundle(rows, tmp_path):
+    """Three sets: in folders, and in a zip below one more folder, as archivers make it."""
+    folder = tmp_path / "sets"
+    for name in ("movielens", "microlens", "netflix"):
+        (folder / name / "images").mkdir(parents=True)
+        for file in ("train.tsv", "test.tsv"):
+            (folder / name / file).write_bytes((rows / file).read_bytes())
+        (folder / name / f"{name}_titles.csv").write_bytes((rows / "tiny_titles.csv").read_bytes())
+        (folder / name / "images" / "007.jpg").write_bytes(name.encode())
+        (folder / name / f"{name}_deepseek_cot.json").write_text("[]")
+    with zipfile.ZipFile(tmp_path / "data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, f"data/{file.relative_to(folder)}")
+        archive.writestr("__MACOSX/data/movielens/._train.tsv", b"\0")
+    return tmp_path / "data.zip", folder
+
+
+def test_a_set_in_a_zip_is_that_in_its_folder(dataset, bundle, met, tmp_path):
+    packed, folder = bundle
+    of_zip = dataset("reference", path=str(packed), name="netflix")
+    of_folder = dataset("reference", path=str(folder), name="netflix")
+    alone = dataset("reference", path=str(folder / "netflix"))
+    assert of_zip.content() == of_folder.content() == alone.content()
+    assert of_zip.content() != dataset("reference", path=str(packed), name="movielens").content()
+    assert of_zip.has_pictures
+    before = {file for file in tmp_path.rglob("*") if file.is_file()}
+    one, two = of_zip.load(tmp_path / "out"), alone.load(tmp_path / "out2")
+    assert one.items.equals(two.items) and one.rows.equals(two.rows) and met(one).equals(met(two))
+    assert (tmp_path / "out" / "pictures" / "007.jpg").read_bytes() == b"netflix"
+    after = {file for file in tmp_path.rglob("*") if file.is_file()} - before
+    assert after == {tmp_path / out / "pictures" / "007.jpg" for out in ("out", "out2")}
+
+
+def test_which_set(dataset, bundle, tmp_path):
+    for path in bundle:
+        with pytest.raises(
+            Refusal, match="several sets; there are microlens, movielens, netf"
+        ) as told:
+            dataset("reference", path=str(path)).content()
+        assert told.value.do == "dataset.name=microlens"
+        with pytest.raises(Refusal, match="no set gone; there are microlens"):
+            dataset("reference", path=str(path), name="gone").content()
+        assert not dataset("reference", path=str(path)).has_pictures
+    titles = bundle[1] / "netflix" / "netflix_titles.csv"
+    titles.rename(titles.with_name("other_titles.csv"))  # the only one of its folder
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        for file in sorted((bundle[1] / "netflix").rglob("*")):
+            archive.write(file, str(file.relative_to(bundle[1] / "netflix")))
+    alone = dataset("reference", path=str(tmp_path / "one.zip"))
+    assert alone.content() == dataset("reference", path=str(bundle[1]), name="netflix").content()
+
+
+def test_two_sets_of_one_name_are_not_guessed_between(dataset, bundle):
+    with zipfile.ZipFile(bundle[0], "a") as archive:
+        archive.writestr("more/netflix/train.tsv", "1\t7 9\n")
+    with pytest.raises(Refusal, match=r"sets of one name in several folders: .*more/netflix"):
+        dataset("reference", path=str(bundle[0]), name="netflix").content()
+
+
+def rezipped(packed, **changes):
+    """The zip with some members changed or, where they are None, left out."""
+    with zipfile.ZipFile(packed) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (files | changes).items():
+            if data is not None:
+                archive.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.jpg", "/evil.jpg", "data/movielens/images/../../../evil.jpg", "a//b", "a\\..\\b"],
+)
+def test_a_member_that_names_a_place_outside_is_refused_and_nothing_is_written(
+    dataset, bundle, tmp_path, name
+):
+    rezipped(bundle[0], **{name: b"evil"})
+    for act in (lambda one: one.content(), lambda one: one.load(tmp_path / "deep" / "out")):
+        with pytest.raises(Refusal, match="names a place outside") as told:
+            act(dataset("reference", path=str(bundle[0]), name="movielens"))
+        assert "unzip -l" in told.value.do
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_a_zip_with_a_password_is_refused(dataset, bundle):
+    data = bytearray(bundle[0].read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = -1
+        while (start := data.find(mark, start + 1)) >= 0:
+            data[start + flags] |= 1
+    bundle[0].write_bytes(data)
+    with pytest.raises(Refusal, match="wants a password"):
+        dataset("reference", path=str(bundle[0]), name="movielens").content()
+
+
+def test_damage_in_a_member_is_told_by_its_name(dataset, bundle, tmp_path):
+    data = bytearray(bundle[0].read_bytes())
+    with zipfile.ZipFile(bundle[0]) as archive:
+        info = archive.getinfo("data/movielens/test.tsv")
+    start = info.header_offset + 30 + len(info.filename)
+    data[start : start + info.compress_size] = b"\xff" * info.compress_size
+    bundle[0].write_bytes(data)
+    movielens = dataset("reference", path=str(bundle[0]), name="movielens")
+    for act in (movielens.content, lambda: movielens.load(tmp_path / "out")):
+        with pytest.raises(Refusal, match=r"data\.zip/data/movielens/test\.tsv: cannot be read"):
+            act()
+    bundle[0].write_bytes(data[: len(data) // 2])
+    with pytest.raises(Refusal, match=r"data\.zip: is no folder, and no zip that is whole"):
+        movielens.content()
+
+
+def test_a_bomb_is_refused_before_it_is_read(dataset, bundle):
+    rezipped(bundle[0], **{"data/movielens/test.tsv": bytes(70_000_000)})
+    with pytest.raises(Refusal, match=r"says to hold 7\d{7} bytes in \d+, more than 67108864"):
+        dataset("reference", path=str(bundle[0]), name="movielens").content()
+
+
+def test_members_that_are_missing_or_empty(dataset, bundle):
+    rezipped(bundle[0], **{"data/movielens/test.tsv": b""})
+    movielens = dataset("reference", path=str(bundle[0]), name="movielens")
+    with pytest.raises(Refusal, match=r"movielens/test\.tsv: the file is empty"):
+        movielens.content()
+    rezipped(bundle[0], **{"data/movielens/test.tsv": None})
+    with pytest.raises(Refusal, match=r"movielens/test\.tsv: no such file"):
+        movielens.content()
+
+
+FILES = {
+    "train.tsv": b"01\t007 7 08\n1\t9 10 11\n2\t7 9 007\n",
+    "test.tsv": b"01\t007 7 08 9\n",
+    "tiny_titles.csv": b'item,title\n007,NA\n7,null\n08,n\n9,"Me, ""You"""\n10,So, w\n11,12" P\n',
+}
+
+
+@SETTINGS
+@given(files=mangled(FILES))
+def test_any_bytes_end_in_records_or_in_a_refusal(dataset, tmp_path_factory, files):
+    folder = tmp_path_factory.mktemp("any")
+    put(folder, files)
+    records_or_refusal(dataset("reference", path=str(folder), max_bad_rows=2), folder / "out")
+
+
+@SETTINGS
+@given(data=st.data())
+def test_any_bytes_in_a_zip_end_in_records_or_in_a_refusal(dataset, bundle, tmp_path_factory, data):
+    whole = {"data.zip": bundle[0].read_bytes()}
+    folder = tmp_path_factory.mktemp("any")
+    put(folder, data.draw(mangled(whole)))
+    netflix = dataset("reference", path=str(folder / "data.zip"), name="netflix", max_bad_rows=2)
+    records_or_refusal(netflix, folder / "out")
+
+
+@pytest.mark.slow
+def test_a_zip_is_prepared_from_the_command_line(bundle, tmp_path):
+    done = launch(
+        "stage=prepare",
+        "dataset=reference",
+        f"dataset.path={bundle[0]}",
+        "dataset.name=microlens",
+        "dataset.min_interactions=3",
+        "prepare.min_history=1",
+        "prepare.protocols=[uni1]",
+        "prepare.train_protocol=uni1",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [file.read_bytes() for file in tmp_path.glob("artifacts/*/prepare/*/pictures/*")] == [
+        b"microlens"
+    ]
+    done = launch("stage=prepare", "dataset=reference", f"dataset.path={bundle[0]}", cwd=tmp_path)
+    assert "dataset.name=microlens" in told(done)
