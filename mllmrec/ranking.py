@@ -30,29 +30,54 @@ def table(rows: Sequence[Sequence[float]]) -> Floats:
     return scores
 
 
-def order(scores: Any, seed: int) -> Ints:
+def order(scores: Any, seed: int, first: int = 0) -> Ints:
     """Columns of each row, best score first; shape (samples, candidates) in and out.
 
     Candidates with equal scores are put in an order drawn from ``(seed, row, column)`` alone: it
     knows nothing of the target, so a policy that cannot tell candidates apart scores like chance,
     neither like the best nor like the worst. −inf marks a column that is no candidate; a NaN
-    raises Refusal.
+    raises Refusal. ``first`` is the number of the first row, where a table comes in parts.
     """
     scores = _checked(scores)
-    return np.lexsort((_draws(scores.shape, seed), -scores), axis=1).astype(np.int64)
+    rows = first + np.arange(len(scores))[:, None]
+    draws = _drawn(rows, np.arange(scores.shape[1]), seed)
+    return np.lexsort((draws, -scores), axis=1).astype(np.int64)
 
 
-def ranks(scores: Any, target: Any, seed: int) -> Ints:
+def ranks(scores: Any, target: Any, seed: int, first: int = 0) -> Ints:
     """The place of each row's target column in ``order``, from 1; shape (samples,).
 
-    rank = 1 + #{better} + #{equal and drawn before it}. Raises Refusal as ``order`` does.
+    rank = 1 + #{better} + #{equal and drawn before it}: nothing is sorted, and only equals are
+    drawn. Raises Refusal as ``order`` does.
     """
     scores = _checked(scores)
-    column = np.asarray(target, dtype=np.int64)[:, None]
-    draws = _draws(scores.shape, seed)
-    own, drawn = (np.take_along_axis(table, column, axis=1) for table in (scores, draws))
-    before = (scores > own) | ((scores == own) & (draws < drawn))
-    return 1 + before.sum(axis=1, dtype=np.int64)
+    columns = np.asarray(target, dtype=np.int64)
+    own = np.take_along_axis(scores, columns[:, None], axis=1)
+    found = 1 + (scores > own).sum(axis=1, dtype=np.int64)
+    equal = scores == own
+    for row in np.flatnonzero(equal.sum(axis=1) > 1):  # one by one: what is drawn stays in cache
+        draws = _drawn(first + row, np.flatnonzero(equal[row]), seed)
+        found[row] += (draws < _drawn(first + row, columns[row], seed)).sum()
+    return found
+
+
+def best(scores: Any, count: int, seed: int, first: int = 0) -> Ints:
+    """The first ``count`` columns of ``order``, (samples, count), without sorting all of them."""
+    scores = _checked(scores)
+    size = scores.shape[1]
+    if count >= size:
+        return order(scores, seed, first)
+    least = np.partition(scores, size - count, axis=1)[:, [size - count]]
+    kept, equal = scores >= least, scores == least
+    for many in np.flatnonzero(equal.sum(axis=1) > count):  # of so many equals the first ones do
+        tied = np.flatnonzero(equal[many])
+        drawn = _drawn(first + many, tied, seed)
+        kept[many, tied[drawn > np.partition(drawn, count - 1)[count - 1]]] = False
+    row, column = np.nonzero(kept)
+    draws = _drawn(first + row, column, seed)
+    columns = column[np.lexsort((draws, -scores[row, column], row))]
+    starts = np.searchsorted(row, np.arange(len(scores)))
+    return columns[starts[:, None] + np.arange(count)]
 
 
 def hit_rate(ranks: Ints, k: int) -> Floats:
@@ -182,10 +207,10 @@ def _checked(scores: Any) -> Floats:
     return scores
 
 
-def _draws(shape: tuple[int, ...], seed: int) -> NDArray[np.uint64]:
+def _drawn(rows: Any, columns: Any, seed: int) -> Any:
     """A number for each (row, column): SplitMix64 (Steele et al., 2014), one counter a cell."""
-    rows, columns = (np.arange(size, dtype=np.uint64) for size in shape)
-    return _mix(_mix(_mix(np.uint64(seed)) ^ rows)[:, None] ^ columns)
+    row, column = (np.asarray(numbers).astype(np.uint64) for numbers in (rows, columns))
+    return _mix(_mix(_mix(np.uint64(seed)) ^ row) ^ column)
 
 
 def _mix(x: Any) -> Any:

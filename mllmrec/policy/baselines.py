@@ -1,59 +1,177 @@
-"""Policies without a language model, on the same samples: the bars that a model must beat."""
+"""Policies without training, as scores of the whole catalogue: the bars that a model must beat.
 
-from collections.abc import Callable, Sequence
+A policy is made from what ``prepare`` has left, and then is a function of histories; its columns
+stand in the order of ``prepared.items``. Nothing but training interactions is ever counted.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from mllmrec.errors import Refusal
 from mllmrec.records import Prepared
 
-Scores = list[list[float]]
 Lists = Sequence[Sequence[str]]
+Catalogue = Callable[[Lists], np.ndarray]  # histories, oldest item first -> (histories, items)
+
+RECENT = 0.1  # share of the training time span, its end, that counts as recent
+PRIOR = 1.0  # transitions that popularity is worth beside those that were seen
+CELLS = 4_000_000  # scores held at once: 32 MB
 
 
-def random_scores(prepared: Prepared, histories: Lists, candidates: Lists) -> Scores:
+def random(prepared: Prepared) -> Catalogue:
     """Equal scores: the ranking's seeded order of ties decides, so this is chance."""
-    return [[0.0] * len(row) for row in candidates]
+    size = prepared.items.height
+    return lambda histories: np.zeros((len(histories), size))
 
 
-def popularity_scores(prepared: Prepared, histories: Lists, candidates: Lists) -> Scores:
-    """The number of training interactions of each candidate."""
-    counts = prepared.sequences.explode("items").group_by("items").len()
-    count = dict(zip(counts["items"], counts["len"], strict=True))
-    return [[float(count.get(item, 0)) for item in row] for row in candidates]
+def popularity(prepared: Prepared) -> Catalogue:
+    """The number of training interactions of each item."""
+    return everywhere(counts(columns(prepared, exploded(prepared)["items"]), prepared))
 
 
-def cooccurrence_scores(prepared: Prepared, histories: Lists, candidates: Lists) -> Scores:
-    """Σ over the history of cos(item, candidate), on the binary user × item training matrix."""
-    index = {item: column for column, item in enumerate(prepared.items["item_id"])}
-    cosine = cosines(prepared.sequences, index)
+def popularity_recent(prepared: Prepared) -> Catalogue:
+    """The number of an item's interactions in the last tenth of the training time span.
+
+    An interaction counts at time t > last − (last − first) / 10, and where all have one time.
+
+    Raises:
+        Refusal: the sequences were prepared without their times.
+    """
+    if "times" not in prepared.sequences.columns:
+        raise Refusal(
+            "popularity_recent: sequences.parquet has no times, so nothing is recent",
+            allowed="sequences with a column `times`, as stage=prepare writes them",
+            do="type force=[prepare] to prepare the data again, or leave popularity_recent out of"
+            " evaluate.policies",
+        )
+    met = exploded(prepared, "times")
+    times = met["times"].to_numpy()
+    first, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
+    is_recent = times > last - (last - first) * RECENT if last > first else times == last
+    return everywhere(counts(columns(prepared, met["items"])[is_recent], prepared))
+
+
+def markov(prepared: Prepared) -> Catalogue:
+    """P(next | last item): counted transitions, smoothed by popularity.
+
+    P(j | i) = (n(i → j) + p(j)) / (n(i) + 1), where n counts neighbours in training sequences and
+    p is an item's share of the training interactions (a Dirichlet prior of mass 1). Without a
+    history, or after an item that nothing has followed, it is p.
+    """
+    met = exploded(prepared)
+    item = columns(prepared, met["items"])
+    total = counts(item, prepared)
+    share = total / max(total.sum(), 1.0)
+    follows = met["user"].to_numpy()[1:] == met["user"].to_numpy()[:-1]
+    size = len(share)
+    seen = matrix(item[:-1][follows], item[1:][follows], (size + 1, size))  # last row: no history
+    index = column_of(prepared)
+
+    def score(histories: Lists) -> np.ndarray:
+        last = [index[history[-1]] if len(history) else size for history in histories]
+        found = seen[last].toarray()
+        return (found + PRIOR * share) / (found.sum(axis=1, keepdims=True) + PRIOR)
+
+    return score
+
+
+def cooccurrence(prepared: Prepared) -> Catalogue:
+    """Σ over the history of cos(item, candidate), on the binary user × item training matrix.
+
+    This is item-kNN with all neighbours and no shrinkage (Sarwar et al., 2001).
+    """
+    cosine, index = cosines(prepared), column_of(prepared)
+
+    def score(histories: Lists) -> np.ndarray:
+        from scipy import sparse
+
+        seen = [index[item] for history in histories for item in history]
+        ends = np.cumsum([0, *map(len, histories)])
+        shape = (len(histories), len(index))
+        chosen = sparse.csr_array((np.ones(len(seen)), seen, ends), shape=shape)
+        return (chosen @ cosine).toarray()
+
+    return score
+
+
+BASELINES: dict[str, Callable[[Prepared], Catalogue]] = {
+    "random": random,
+    "popularity": popularity,
+    "popularity_recent": popularity_recent,
+    "markov": markov,
+    "cooccurrence": cooccurrence,
+}
+
+
+def gathered(
+    catalogue: Catalogue, prepared: Prepared, histories: Lists, candidates: Lists
+) -> list[list[float]]:
+    """The scores of each history's candidates, from so many histories at once as memory allows."""
+    index = column_of(prepared)
     scores = []
-    for history, row in zip(histories, candidates, strict=True):
-        seen = [index[item] for item in history]
-        total = np.asarray(cosine[seen].sum(axis=0)).ravel()
-        scores.append([float(total[index[item]]) for item in row])
+    for some in chunks(len(histories), len(index)):
+        rows = zip(catalogue(histories[some]), candidates[some], strict=True)
+        scores += [row[[index[item] for item in listed]].tolist() for row, listed in rows]
     return scores
 
 
-def cosines(sequences: pl.DataFrame, index: dict[str, int]) -> Any:
-    """Cosine of each pair of items' columns of users, zero on the diagonal; (items, items)."""
+def chunks(histories: int, items: int) -> Iterator[slice]:
+    """Slices of the histories, each of at most CELLS scores of the catalogue."""
+    rows = max(1, CELLS // max(items, 1))
+    return (slice(start, start + rows) for start in range(0, histories, rows))
+
+
+def everywhere(scores: np.ndarray) -> Catalogue:
+    """The same scores whatever the history."""
+    return lambda histories: np.tile(scores, (len(histories), 1))
+
+
+def column_of(prepared: Prepared) -> dict[str, int]:
+    """The column of each item of the catalogue."""
+    return {item: column for column, item in enumerate(prepared.items["item_id"])}
+
+
+def columns(prepared: Prepared, ids: pl.Series) -> np.ndarray:
+    """The column of each id: int64."""
+    kind = pl.Enum(prepared.items["item_id"])
+    return ids.cast(kind).to_physical().cast(pl.Int64).to_numpy()
+
+
+def exploded(prepared: Prepared, *more: str) -> pl.DataFrame:
+    """The training interactions, one a row: ``user`` (its row), ``items``, and ``more``."""
+    wanted = prepared.sequences.select("items", *more).with_row_index("user")
+    return wanted.explode("items", *more).drop_nulls("items")
+
+
+def counts(item: np.ndarray, prepared: Prepared) -> np.ndarray:
+    """How often each column of the catalogue occurs: float64."""
+    return np.bincount(item, minlength=prepared.items.height).astype(np.float64)
+
+
+def matrix(rows: np.ndarray, at: np.ndarray, shape: tuple[int, int]) -> Any:
+    """How often each pair occurs, sparse."""
     from scipy import sparse  # slow to import, and of use here alone
 
-    pairs = sequences.with_row_index("user").explode("items").drop_nulls().unique(["user", "items"])
-    columns = pairs["items"].replace_strict(index, return_dtype=pl.Int64).to_numpy()
-    ones = np.ones(len(pairs), dtype=np.float64)
-    shape = (len(sequences), len(index))
-    watched = sparse.csr_array((ones, (pairs["user"].to_numpy(), columns)), shape=shape)
-    norm = np.sqrt(np.asarray(watched.sum(axis=0)).ravel())
-    scale = sparse.diags_array(np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0))
-    cosine = (scale @ (watched.T @ watched) @ scale).tolil()
-    cosine.setdiag(0.0)
-    return cosine.tocsr()
+    return sparse.coo_array((np.ones(len(rows)), (rows, at)), shape=shape).tocsr()
 
 
-BASELINES: dict[str, Callable[[Prepared, Lists, Lists], Scores]] = {
-    "random": random_scores,
-    "popularity": popularity_scores,
-    "cooccurrence": cooccurrence_scores,
-}
+def cosines(prepared: Prepared) -> Any:
+    """Cosine of each pair of items' columns of users, zero on the diagonal; (items, items).
+
+    Sparse: twelve bytes for each ordered pair of items that some user has both of.
+    """
+    pairs = exploded(prepared).unique(["user", "items"])
+    at = columns(prepared, pairs["items"])
+    shape = (prepared.sequences.height, prepared.items.height)
+    watched = matrix(pairs["user"].to_numpy(), at, shape)
+    both = watched.T.tocsr() @ watched
+    norm = np.sqrt(both.diagonal())
+    scale = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
+    row = np.repeat(np.arange(len(scale)), np.diff(both.indptr))
+    both.data *= scale[row]
+    both.data *= scale[both.indices]
+    both.data[both.indices == row] = 0.0
+    return both

@@ -2,21 +2,27 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 
 from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import dtype_of, load_model, load_tokenizer
+from mllmrec.policy.baselines import chunks
+from mllmrec.policy.full import FULL, Scored, Way, Whole
 from mllmrec.progress import Bar
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.rendering import fitted, render_all, shortened
 from mllmrec.schema import Words
 from mllmrec.scoring.attention import positions_of
-from mllmrec.scoring.decode import greedy
+from mllmrec.scoring.catalogue import catalogue_logps
+from mllmrec.scoring.choosers import Node, pruned, tree
+from mllmrec.scoring.decode import greedy, searched
 from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Job
 from mllmrec.training.adapter import load_adapter
@@ -88,14 +94,82 @@ class ModelPolicy:
         lines = [self.prompt.history_text([item], *known) for item in items]
         ids = self.tokenizer(lines, add_special_tokens=False)["input_ids"]
         answer = dict(zip(items, ids, strict=True))
+        prompts = self.histories(prepared, samples, max(map(len, ids)))
+        return self.score(prompts, samples[protocol], answer, protocol)
+
+    def histories(self, prepared: Prepared, samples: pl.DataFrame, room: int) -> list[list[int]]:
+        """Histories as raw lines, in tokens, with room behind them."""
+        known = prepared.titles, prepared.captions
 
         def make(some: pl.DataFrame) -> list[list[int]]:
             histories = [self.prompt.history_text(h, *known) for h in some["history"]]
             return list(self.tokenizer(histories, add_special_tokens=False)["input_ids"])
 
-        room = max(map(len, ids))
-        fit = shortened(samples, make, self.prompt, self.limit, room, size=len)
-        return self.score(fit.made, samples[protocol], answer, protocol)
+        return shortened(samples, make, self.prompt, self.limit, room, size=len).made
+
+    def whole(
+        self,
+        prepared: Prepared,
+        whole: Whole,
+        way: Way,
+        rationales: Mapping[str, str] | None = None,
+        *,
+        as_text: bool = False,
+    ) -> Scored:
+        """Scores of the whole catalogue behind prompts that list no candidates, or ``as_text``.
+
+        A beam finds so many items of a sample's own candidates; the others are at −inf.
+        """
+        answers = self.catalogue(prepared, way, as_text)
+        room = max(map(len, answers))
+        if as_text:
+            prompts = self.histories(prepared, whole.samples, room)
+        else:
+            none = pl.lit([], dtype=pl.List(pl.String)).alias(FULL)
+            samples, known = whole.samples.with_columns(none), (prepared, self.prompt, self.words)
+            fit = fitted(samples, FULL, *known, self.tokenizer, self.limit, room, rationales)
+            prompts = [one.ids for one in fit.made]
+        with Bar(FULL, len(prompts), "prompt") as bar:
+            if way.method == "beam":
+                yield from self.beams(prompts, answers, whole, way.beam, bar)
+            else:
+                told = self.model, prompts, answers, self.tokens_per_batch
+                yield from catalogue_logps(*told, progress=bar.step)
+
+    def catalogue(self, prepared: Prepared, way: Way, as_text: bool) -> list[list[int]]:
+        """The tokens that stand for each item: its marker alone, or all of its answer or line."""
+        items, prompt, titles = prepared.items["item_id"], self.prompt, prepared.titles
+        if way.by == "answer" and not as_text:
+            answer = self.answers(prepared, items)
+            return [answer[item] for item in items]
+        if way.by == "answer":
+            lines = [prompt.history_text([item], titles, prepared.captions) for item in items]
+        else:
+            lines = [prompt.item_text(item, None) for item in items]
+        return list(self.tokenizer(lines, add_special_tokens=False)["input_ids"])
+
+    def beams(
+        self, prompts: list[list[int]], answers: list[list[int]], whole: Whole, width: int, bar: Bar
+    ) -> Scored:
+        """What a search of this width finds among each sample's candidates."""
+        root, column = tree(answers), {tuple(answer): i for i, answer in enumerate(answers)}
+        for some in chunks(len(prompts), len(answers)):
+            rows = range(*some.indices(len(prompts)))
+            found = searched(
+                self.model,
+                prompts[some],
+                partial(candidates_of, root, answers, whole, some.start),
+                width,
+                room=max(map(len, answers)),
+                pad_id=self.tokenizer.pad_token_id,
+                tokens_per_batch=self.tokens_per_batch,
+                progress=bar.step,
+            )
+            table = np.full((len(rows), len(answers)), -np.inf)
+            for row, beams in zip(table, found, strict=True):
+                for one in beams:
+                    row[column[tuple(one.tokens)]] = sum(one.logps)
+            yield some, table
 
     def lists(
         self, prepared: Prepared, samples: pl.DataFrame, protocol: str, items: int, room: int
@@ -143,6 +217,11 @@ class ModelPolicy:
                 self.tokens_per_batch,
                 progress=bar.step,
             )
+
+
+def candidates_of(root: Node, answers: list[list[int]], whole: Whole, first: int, row: int) -> Node:
+    """The trie of the answers that are candidates of one sample, counted from ``first``."""
+    return pruned(root, [answers[column] for column in whole.barred(first + row)])
 
 
 def ends_of(model: Any, tokenizer: Any) -> set[int]:

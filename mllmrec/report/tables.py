@@ -19,6 +19,7 @@ LISTS = (
     "Lists that models wrote: INVALID, REPEATED and OUTSIDE are shares of their lines (malformed, "
     "an item named before, no candidate), EMPTY of the samples (no well-formed line)."
 )
+FOUND = "FOUND is the share of targets that the beam search found; the others are missed."
 HINTS = "The models' test prompts carried rationales: evaluate.hint=true."
 SIGNS = {"above": "above", "below": "BELOW", "not distinguishable": "not distinguishable from"}
 
@@ -32,38 +33,70 @@ def console() -> Console:
 def print_results(results: Mapping[str, Any]) -> None:
     """A table a protocol: policies by metrics, means with half the width of the 95 % interval.
 
-    Of policies that wrote lists it also tells what was wrong with these.
+    Of policies that wrote lists it also tells what was wrong with these. Then how rankings hang on
+    the order of the candidates, the comparisons, and at the end what to beware of.
     """
     out, asked = console(), results.get("asked")
     for protocol, found in results["protocols"].items():
-        first = next(iter(found["policies"].values()))
-        names = sorted((name for name in first if name != "ndcg@1"), key=place)  # it is HR@1
-        title = (
-            f"{protocol}: {found['candidates']} candidates, {found['samples']} test samples "
-            "(± half of the 95 % interval)"
-        )
-        table = Table("policy", title=title, box=box.SIMPLE_HEAD, title_justify="left")
-        lists = found.get("lists", {})
-        rates = list(next(iter(lists.values()), {}))
-        for name in [*names, *rates]:
-            table.add_column(name.upper(), justify="right")
-        for policy, metrics in found["policies"].items():
-            shares = (f"{lists[policy][name]:.3f}" if policy in lists else "" for name in rates)
-            table.add_row(policy, *(cell(metrics[name]) for name in names), *shares)
-        out.print(table)
+        out.print(table_of(protocol, found))
         if left := results["left_out"].get(protocol):
             most = f", and at most the {asked} that are asked for" if asked else ""
             out.print(
                 f"{protocol}: K = {left} left out, K must be below the number of candidates{most}"
             )
+        for line in found.get("dependence", ()):
+            out.print(escape(line))
+        for policy, orders in found.get("permutations", {}).items():
+            out.print(reordered(protocol, policy, orders))
     if asked:
         out.print(LISTS)
+    if any("found" in rates for rates in lists_in(results)):
+        out.print(FOUND)
     if results.get("hint"):
         out.print(HINTS)
-    for line in results.get("notes", ()):
-        out.print(line)
     for line in results["differences"]:
         out.print(sentence(line))
+    for line in results.get("notes", ()):
+        out.print(escape(line))
+    for line in results.get("warnings", ()):
+        out.print(escape(f"WARNING: {line}"))
+
+
+def table_of(protocol: str, found: Mapping[str, Any]) -> Table:
+    """One protocol's table; the candidates of ``full`` differ between users, so it has a most."""
+    first = next(iter(found["policies"].values()))
+    names = sorted((name for name in first if name != "ndcg@1"), key=place)  # it is HR@1
+    whole = "the whole catalogue, up to " if protocol == "full" else ""
+    title = (
+        f"{protocol}: {whole}{found['candidates']} candidates, {found['samples']} test samples "
+        "(± half of the 95 % interval)"
+    )
+    table = Table("policy", title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    lists = found.get("lists", {})
+    rates = list(next(iter(lists.values()), {}))
+    for name in [*names, *rates]:
+        table.add_column(name.upper(), justify="right")
+    for policy, metrics in found["policies"].items():
+        shares = (f"{lists[policy][name]:.3f}" if policy in lists else "" for name in rates)
+        table.add_row(policy, *(cell(metrics[name]) for name in names), *shares)
+    return table
+
+
+def lists_in(results: Mapping[str, Any]) -> list[Mapping[str, float]]:
+    """The rates of all policies under all protocols."""
+    found = (table.get("lists", {}) for table in results["protocols"].values())
+    return [rates for lists in found for rates in lists.values()]
+
+
+def reordered(protocol: str, policy: str, orders: Mapping[str, float]) -> str:
+    """What other orders of the same candidates do to a policy, in one line."""
+    rates = [name for name in sorted(orders, key=place) if name.startswith(("hr@", "ndcg@"))]
+    means = ", ".join(f"{name.upper()} {orders[name]:.3f}" for name in rates if name != "ndcg@1")
+    return (
+        f"{protocol}: {policy} over {orders['orders']:.0f} orders of {orders['samples']:.0f} "
+        f"samples: {means}; the first item changes in {orders['first_changes']:.1%}, "
+        f"ranks spread over {orders['rank_spread']:.2f} places"
+    )
 
 
 def place(metric: str) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """What chooses the next tokens while answers are written: draws, the most probable, beams."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -150,22 +150,33 @@ class Beams:
 
     def __call__(self, logits: Tensor) -> Next | None:
         logps, entropies = measured(logits)
-        live = [[beam for beam in row if beam.node] for row in self.beams]
-        paths = [
-            (b, n, token)
-            for b, row in enumerate(live)
-            for n, beam in enumerate(row)
-            for token in beam.node
-        ]
-        rows, places, tokens = torch.tensor(paths, device=logps.device).T
-        numbers = logps[rows, places, tokens], entropies[rows, places]
-        found = zip(paths, *(values.tolist() for values in numbers), strict=True)
-        grown = [[beam for beam in row if not beam.node] for row in self.beams]
-        for (b, n, token), logp, entropy in found:
-            beam = live[b][n]
-            grown[b].append(Beam(beam.written.then(token, logp, entropy), beam.node[token], n))
-        self.beams = [sorted(row, key=lambda beam: beam.key)[: self.width] for row in grown]
+        self.beams = [self.grown(b, row, logps, entropies) for b, row in enumerate(self.beams)]
         return self.following()
+
+    def grown(self, b: int, row: list[Beam], logps: Tensor, entropies: Tensor) -> list[Beam]:
+        """The best of a prompt's complete beams and of all that its others lead on to.
+
+        Beams are made of those alone whose sums are among the best: a node of a catalogue has
+        thousands of tokens that lead on.
+        """
+        live, done = ([x for x in row if bool(x.node) == is_live] for is_live in (True, False))
+        if not live:
+            return row
+        sizes = [len(beam.node) for beam in live]
+        tokens = np.fromiter((token for beam in live for token in beam.node), np.int64, sum(sizes))
+        places = np.repeat(np.arange(len(live)), sizes)
+        index = (torch.from_numpy(numbers).to(logps.device) for numbers in (places, tokens))
+        found = logps[b][tuple(index)].double().cpu().numpy()
+        sums = np.repeat([sum(beam.written.logps) for beam in live], sizes) + found
+        least = -np.inf
+        if len(sums) > self.width:
+            least = np.partition(sums, -self.width)[-self.width]
+        entropy = entropies[b].tolist()
+        for at in np.flatnonzero(sums >= least):
+            n, token = int(places[at]), int(tokens[at])
+            written = live[n].written.then(token, float(found[at]), entropy[n])
+            done.append(Beam(written, live[n].node[token], n))
+        return sorted(done, key=lambda beam: beam.key)[: self.width]
 
     def following(self) -> Next | None:
         """The beams that are not complete, side by side, and what each goes on from."""
@@ -188,6 +199,56 @@ def measured(logits: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probabilities (B, N, V) and their entropies (B, N)."""
     logps = (logits.float() / temperature).log_softmax(-1)
     return logps, -(logps.exp() * logps).sum(-1)
+
+
+def tree(answers: Sequence[Tokens]) -> Node:
+    """A trie of answers, by token.
+
+    Raises ValueError where there are none, and for one without tokens or that begins another.
+    """
+    root: Node = {}
+    for answer in answers:
+        node = root
+        for token in answer:
+            node = node.setdefault(token, {})
+    leaves = sum(1 for _ in leaves_of(root))
+    if not all(map(len, answers)) or leaves != len({tuple(answer) for answer in answers}):
+        raise ValueError("an answer begins another, or there are none")
+    return root
+
+
+def leaves_of(node: Node) -> Iterator[Node]:
+    """The ends of the answers in a trie."""
+    heap = [node]
+    while heap:
+        one = heap.pop()
+        heap += one.values()
+        if not one:
+            yield one
+
+
+def pruned(root: Node, answers: Sequence[Tokens]) -> Node:
+    """The same trie without these of its answers; nodes on their paths are copies, others shared.
+
+    Raises ValueError where no answer is left.
+    """
+    root = dict(root)
+    fresh = {id(root)}
+    for answer in answers:
+        path = [root]
+        for token in answer[:-1]:
+            node = path[-1][token]
+            if id(node) not in fresh:
+                node = path[-1][token] = dict(node)
+                fresh.add(id(node))
+            path.append(node)
+        for node, token in zip(reversed(path), reversed(answer), strict=True):
+            del node[token]
+            if node:
+                break
+    if not root:
+        raise ValueError("no answer is left")
+    return root
 
 
 def nested(answers: Sequence[Tokens], ends: Collection[int], room: int) -> Node:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mllmrec.scoring.attention import share_prompts
-from mllmrec.scoring.choosers import Beams, Chooser, Draw, Rollouts, Written, nested
+from mllmrec.scoring.choosers import Beams, Chooser, Draw, Node, Rollouts, Written, nested
 from mllmrec.scoring.packed import check_room
 from mllmrec.scoring.trie import Tokens
 
@@ -97,12 +97,37 @@ def beams(
     ends = {answer[-1] for these in answers for answer in these if len(answer)}
     room = max((len(answer) for these in answers for answer in these), default=0)
     tries = [nested(these, ends, room) for these in answers]
-    columns = [width * room] * len(prompts)
+    return searched(
+        model,
+        prompts,
+        tries.__getitem__,
+        width,
+        room=room,
+        pad_id=pad_id,
+        tokens_per_batch=tokens_per_batch,
+    )
+
+
+def searched(
+    model: Any,
+    prompts: Sequence[Tokens],
+    trie_of: Callable[[int], Node],
+    width: int,
+    *,
+    room: int,
+    pad_id: int,
+    tokens_per_batch: int,
+    progress: Callable[[int], object] | None = None,
+) -> list[list[Written]]:
+    """As ``beams``, over tries of answers of up to ``room`` tokens: that of prompt i is asked for
+    when its turn comes. Fewer than ``width`` are found where there are no more.
+    """
 
     def begin(batch: list[int]) -> Beams:
-        return Beams([tries[i] for i in batch], width, pad_id)
+        return Beams([trie_of(i) for i in batch], width, pad_id)
 
-    return decode(model, prompts, columns, begin, room, pad_id, tokens_per_batch)
+    columns = [width * room] * len(prompts)
+    return decode(model, prompts, columns, begin, room, pad_id, tokens_per_batch, progress)
 
 
 def decode(

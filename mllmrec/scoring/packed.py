@@ -83,25 +83,34 @@ def token_logps(
 
     The output head is applied where an answer's token follows, and nowhere else.
     """
-    share_prompts(model)
-    check_room(model, max(row.depth for row in rows))
-    ids, positions, spans, heads = lay_out(rows, model.device, model.dtype)
-    logits = model(
-        input_ids=ids,
-        position_ids=positions,
-        attention_mask=torch.ones(UNREAD, dtype=torch.bool, device=ids.device),
-        spans=spans,
-        logits_to_keep=heads,
-        use_cache=False,
-    ).logits[0]
-    logits = logits.float() / temperature if temperature != 1 else logits.float()
+    logits = logits_of(model, rows)
+    logits = logits / temperature if temperature != 1 else logits
     total = logits.logsumexp(-1)
-    nodes, tokens = terms(rows, ids.device)
+    nodes, tokens = terms(rows, logits.device)
     entropies = None
     if entropy:
         with torch.no_grad():
             entropies = (total - ((logits - total[:, None]).exp() * logits).sum(-1))[nodes]
     return Scores(logps=logits[nodes, tokens] - total[nodes], entropies=entropies)
+
+
+def logits_of(model: Any, rows: Sequence[Row]) -> Tensor:
+    """The logits behind every node of the rows, (nodes, V), in float32, in one forward."""
+    share_prompts(model)
+    check_room(model, max(row.depth for row in rows))
+    ids, positions, spans, heads = lay_out(rows, model.device, model.dtype)
+    return (
+        model(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=torch.ones(UNREAD, dtype=torch.bool, device=ids.device),
+            spans=spans,
+            logits_to_keep=heads,
+            use_cache=False,
+        )
+        .logits[0]
+        .float()
+    )
 
 
 def lay_out(

@@ -10,11 +10,17 @@ from pydantic import Field
 from mllmrec import ranking
 from mllmrec.artifacts import Artifact, Store
 from mllmrec.errors import Refusal
+from mllmrec.policy.measures import measure
+from mllmrec.policy.ranked import Ranked, check_same_samples, read_ranks
 from mllmrec.report.tables import print_results
 from mllmrec.stage.command import Command
-from mllmrec.stage.evaluate import Ranked, check_same_samples, measure, read_ranks, told
+from mllmrec.stage.evaluate import told
 
-ASKED = {"evaluate.hint": False, "evaluate.mode": "rank"}  # and what an identity leaves out
+ASKED = {
+    "evaluate.hint": False,
+    "evaluate.mode": "rank",
+    "evaluate.full": None,
+}  # and what an identity leaves out
 LINEAGE = "lineage.json"
 Ranks = dict[str, dict[str, Ranked]]  # by run and policy, then by protocol
 METRICS = {"hr": ranking.hit_rate, "ndcg": ranking.ndcg}
@@ -57,6 +63,7 @@ class Compare(Command):
             for name in others
             for knob in ASKED
             if found[name].asked(knob) != found[base].asked(knob)
+            and None not in (found[name].asked(knob), found[base].asked(knob))  # both were asked
         ]
         lacking = {
             policy: [name for name in found if f"{name}: {policy}" not in ranks]

@@ -3,22 +3,23 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
-import polars as pl
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mllmrec import ranking
-from mllmrec.artifacts import write_json
+from mllmrec.artifacts import REPORT, write_json
 from mllmrec.dataset.candidates import PROTOCOL
 from mllmrec.errors import Refusal
-from mllmrec.policy.listing import rates
+from mllmrec.policy.bars import flattery, held_to_the_bar
+from mllmrec.policy.full import FULL, Way, found_rate, size_of
+from mllmrec.policy.measures import flat, measure
+from mllmrec.policy.positions import by_position, dependence, over_orders, rows_of
+from mllmrec.policy.ranked import Ranked, check_same_samples, first_of, read_ranks
 from mllmrec.report.tables import print_results
 from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
-from mllmrec.stage.rank import POLICIES, WRITERS, Generate, Rank
+from mllmrec.stage.rank import MODELS, POLICIES, WRITERS, Generate, Rank, check_policies, is_there
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
@@ -26,26 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESULTS = "results.json"
-Protocol = Annotated[str, Field(pattern=PROTOCOL)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranked:
-    """The samples that were ranked, the rank of each one's target, the number of candidates.
-
-    ``asked`` has a row a sample: its id, how many candidates it has, these by name (sorted) and
-    the target. The last two are not there, and ``rates`` are those of ``policy.listing``, where
-    the rankings are lists that a model wrote: they may name fewer, or others.
-    """
-
-    asked: pl.DataFrame
-    ranks: Any
-    candidates: int
-    rates: dict[str, float] | None = None
-
-    @property
-    def samples(self) -> list[str]:
-        return self.asked["sample_id"].to_list()
+Protocol = Annotated[str, Field(pattern=rf"{PROTOCOL}|^{FULL}$")]
 
 
 class Evaluate(Stage):
@@ -60,9 +42,15 @@ class Evaluate(Stage):
     in it is missed, and what is wrong with the lists is told too. ``hint`` gives the models that
     rank in a chat a rationale with each prompt, to measure what it is worth; its writer never
     sees a target, and no confidence chooses among them.
+
+    The protocol ``full`` is the whole catalogue, which prompts do not list; ``full`` says how a
+    language model ranks it. Under the others the hits of each policy are told by where its target
+    stood in the list, and with ``permutations`` those that read the list are shown
+    ``permuted_samples`` of the samples in so many other orders.
     """
 
     name: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 2
 
     protocols: Annotated[list[Protocol], Field(min_length=1)]
     k: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
@@ -74,18 +62,16 @@ class Evaluate(Stage):
     mode: Literal["rank", "generate"]
     hint: bool
     generate: Generate
-
-    @model_validator(mode="after")
-    def check_policies(self) -> Self:
-        named = {*self.policies, *(name for pair in self.compare for name in pair)}
-        if unknown := sorted(named - set(POLICIES)):
-            raise ValueError(f"unknown policies {unknown}, known: {', '.join(POLICIES)}")
-        return self
+    full: Way
+    permutations: Annotated[int, Field(ge=0)]
+    permuted_samples: Annotated[int, Field(ge=1)]
 
     def check(self, config: "Config") -> None:
-        check_drawn("evaluate.protocols", self.protocols, config)
-        self.admissible({name: int(name[3:]) + 1 for name in self.protocols})
+        check_policies([*self.policies, *(one for pair in self.compare for one in pair)], config)
+        check_drawn("evaluate.protocols", self.drawn, config)
+        self.admissible({name: size_of(name) for name in self.protocols})
         self.check_hint(config)
+        self.check_full()
         if not self.inputs(config):
             raise Refusal(
                 f"evaluate.policies={self.policies}: this dataset does not know its own process",
@@ -113,6 +99,37 @@ class Evaluate(Stage):
                 do="type evaluate.hint=false",
             )
 
+    def check_full(self) -> None:
+        """Refuse of the whole catalogue what wants a list of candidates."""
+        if FULL in self.protocols and self.writers:
+            raise Refusal(
+                f"evaluate.protocols={self.protocols}, evaluate.mode=generate: under {FULL} there"
+                " are no candidates to make a list of",
+                allowed=f"{FULL} with evaluate.mode=rank",
+                do="type evaluate.mode=rank, or evaluate.protocols=[uni9]",
+            )
+        if FULL in self.protocols and {*self.policies} == {"oracle"}:
+            raise Refusal(
+                f"evaluate.policies={self.policies}: it knows drawn candidates alone, no {FULL}",
+                allowed=f"a policy beside it, or no {FULL}",
+                do="type evaluate.policies=[popularity,oracle], or evaluate.protocols=[uni9]",
+            )
+        if self.permutations and not self.drawn:
+            raise Refusal(
+                f"evaluate.permutations={self.permutations}: {FULL} lists no candidates",
+                allowed="a protocol with drawn candidates beside it",
+                do="type evaluate.permutations=0, or evaluate.protocols=[uni9,full]",
+            )
+
+    @property
+    def drawn(self) -> list[str]:
+        """The protocols that have lists of candidates."""
+        return [name for name in self.protocols if name != FULL]
+
+    def known_to(self, policy: str) -> list[str]:
+        """The protocols that a policy ranks; the oracle has scores of drawn candidates alone."""
+        return self.drawn if policy == "oracle" else self.protocols
+
     @property
     def writers(self) -> set[str]:
         """The policies that write lists."""
@@ -136,63 +153,124 @@ class Evaluate(Stage):
             del knobs["mode"], knobs["generate"]
         if not self.hint:
             del knobs["hint"]
+        knobs["full"] = self.full.knobs()
+        if FULL not in self.protocols:
+            del knobs["full"]
+        if not self.permutations:
+            del knobs["permutations"], knobs["permuted_samples"]
         return {**super().effective(config), "knobs": knobs}
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
-        return {
-            policy: Rank(
-                policy=policy,
-                protocols=tuple(self.protocols),
-                samples={p: n for p, n in self.samples.items() if p in self.protocols},
-                tokens_per_batch=self.tokens_per_batch,
-                generate=self.generate if policy in self.writers else None,
-                hint=self.hint and policy in WRITERS,
-            )
+        named: dict[str, Stage] = {
+            policy: self.rank(policy)
             for policy in self.policies
-            if policy != "oracle" or config.dataset.has_oracle
+            if self.known_to(policy) and is_there(policy, config)
+        }
+        return named | {
+            name: self.rank(policy, n)
+            for policy in named
+            for n, name in enumerate(self.orders(policy), start=1)
         }
 
+    def orders(self, policy: str) -> list[str]:
+        """The names of a policy's rankings in other orders: none of one that reads no list."""
+        count = self.permutations if policy in WRITERS else 0
+        return [f"{policy} order {n}" for n in range(1, count + 1)]
+
+    def rank(self, policy: str, permutation: int = 0) -> Rank:
+        """One policy's rankings, perhaps of fewer samples in another order."""
+        protocols = self.drawn if permutation else self.known_to(policy)
+        samples = {p: n for p, n in self.samples.items() if p in protocols}
+        if permutation:
+            most = self.permuted_samples
+            samples = {p: min(most, samples.get(p) or most) for p in protocols}
+        return Rank(
+            policy=policy,
+            protocols=tuple(protocols),
+            samples=samples,
+            tokens_per_batch=self.tokens_per_batch,
+            generate=self.generate if policy in self.writers else None,
+            full=self.full if FULL in protocols else None,
+            hint=self.hint and policy in WRITERS,
+            permutation=permutation,
+        )
+
     def run(self, job: Job) -> Metrics:
-        ranks = {
-            policy: read_ranks(job.inputs[policy], self.protocols)
-            for policy in self.policies
-            if policy in job.inputs
-        }
-        first = next(iter(ranks.values()))
-        ks = self.admissible({name: one.candidates for name, one in first.items()})
-        results: dict[str, Any] = {"protocols": {}, "differences": []}
+        results: dict[str, Any] = {"protocols": {}, "differences": [], "warnings": []}
+        results["notes"] = flattery(self.protocols, self.policies)
+        found = {protocol: self.read(job, protocol) for protocol in self.protocols}
+        ks = self.admissible({name: first_of(by).candidates for name, by in found.items()})
         for protocol, kept in ks.items():
-            check_same_samples(ranks, protocol)
-            results["protocols"][protocol] = {
-                "candidates": first[protocol].candidates,
-                "samples": len(first[protocol].samples),
-                "policies": {
-                    policy: measure(by[protocol].ranks, kept, job.seed)
-                    for policy, by in ranks.items()
-                },
-                "lists": {
-                    policy: by[protocol].rates for policy, by in ranks.items() if by[protocol].rates
-                },
-            }
-            results["differences"] += self.differences(ranks, protocol, kept, job.seed)
+            by = found[protocol]
+            check_same_samples({policy: {protocol: one} for policy, one in by.items()}, protocol)
+            results["protocols"][protocol] = self.measured(job, protocol, by, kept)
+            if kept:
+                k = max((k for k in kept if k <= self.compare_k), default=min(kept))
+                results["differences"] += self.differences(by, protocol, k, job.seed)
+                warnings, notes = held_to_the_bar(by, protocol, k, job.seed)
+                results["warnings"] += warnings
+                results["notes"] += notes
+        for line in results["warnings"]:
+            log.warning("%s", line)
         results["left_out"] = {p: sorted(set(self.k) - set(kept)) for p, kept in ks.items()}
         results["asked"] = self.generate.items if self.writers else None
         results["hint"] = self.hint
         write_json(job.out / RESULTS, results)
+        write_json(job.out / REPORT, rows_of(results["protocols"]))
         return flat(results)
 
+    def read(self, job: Job, protocol: str) -> dict[str, Ranked]:
+        """The rankings under one protocol, by policy."""
+        there = [policy for policy in self.policies if policy in job.inputs]
+        if protocol == FULL and "oracle" in there:
+            log.info("%s: the oracle knows drawn candidates alone, and has no row here", FULL)
+        return {
+            policy: read_ranks(job.inputs[policy], [protocol])[protocol]
+            for policy in there
+            if protocol in self.known_to(policy)
+        }
+
+    def measured(
+        self, job: Job, protocol: str, by: Mapping[str, Ranked], kept: tuple[int, ...]
+    ) -> dict[str, Any]:
+        """What is told of one protocol."""
+        first, seed = first_of(by), job.seed
+        told: dict[str, Any] = {
+            "candidates": first.candidates,
+            "samples": len(first.samples),
+            "policies": {policy: measure(one.ranks, kept, seed) for policy, one in by.items()},
+            "lists": {policy: one.rates for policy, one in by.items() if one.rates},
+            "positions": {
+                policy: by_position(one.position, one.ranks, one.candidates, seed)
+                for policy, one in by.items()
+                if one.position is not None
+            },
+            "permutations": {},
+        }
+        places = {p: found for p, found in told["positions"].items() if p in WRITERS}
+        lines = (dependence(policy, protocol, found) for policy, found in places.items())
+        told["dependence"] = [line for line in lines if line]
+        if protocol == FULL:
+            if self.full.method == "beam":
+                asked = [policy for policy in by if policy in MODELS]
+                told["lists"] = {policy: found_rate(by[policy].ranks) for policy in asked}
+            return told
+        for policy in by:
+            inputs = [job.inputs[name] for name in self.orders(policy)]
+            if inputs:
+                others = [read_ranks(folder, [protocol])[protocol] for folder in inputs]
+                told["permutations"][policy] = over_orders(by[policy], others, kept)
+        return told
+
     def differences(
-        self, ranks: Mapping[str, Any], protocol: str, kept: tuple[int, ...], seed: int
+        self, by: Mapping[str, Ranked], protocol: str, k: int, seed: int
     ) -> list[dict[str, Any]]:
-        if not kept:
-            return []
-        k = max((k for k in kept if k <= self.compare_k), default=min(kept))
         found = []
         for first, second in self.compare:
-            if first not in ranks or second not in ranks:
+            if first not in by or second not in by:
                 log.info("%s: %s and %s are not both ranked, not compared", protocol, first, second)
             else:
-                a, b = (ranking.ndcg(ranks[name][protocol].ranks, k) for name in (first, second))
+                a, b = (ranking.ndcg(by[name].ranks, k) for name in (first, second))
                 found.append(
                     {"protocol": protocol, "first": first, "second": second, "metric": f"ndcg@{k}"}
                     | told(ranking.difference(a, b, seed=seed))
@@ -203,48 +281,6 @@ class Evaluate(Stage):
         print_results(json.loads((folder / RESULTS).read_text()))
 
 
-def read_ranks(folder: Path, protocols: list[str]) -> dict[str, Ranked]:
-    """One policy's rankings, by protocol."""
-    found = {}
-    for protocol in protocols:
-        table = pl.read_parquet(folder / f"{protocol}.parquet")
-        is_list = "candidates" in table.columns
-        ranked, place = pl.col("ranked"), pl.col("rank").cast(pl.Int64) - 1
-        size = pl.col("candidates") if is_list else ranked.list.len()
-        whole = {"candidates": ranked.list.sort(), "target": ranked.list.get(place)}
-        asked = table.select(
-            "sample_id",
-            **{"number of candidates": size.cast(pl.Int64)},
-            **({} if is_list else whole),
-        )
-        found[protocol] = Ranked(
-            asked=asked,
-            ranks=table["rank"].to_numpy(),
-            candidates=int(np.max(asked["number of candidates"].to_numpy())),
-            rates=rates(table) if is_list else None,
-        )
-    return found
-
-
-def check_same_samples(ranks: Mapping[str, Mapping[str, Ranked]], protocol: str) -> None:
-    """Refuse to compare policies that did not rank the same samples in one order.
-
-    A sample is the same if its candidates and its target are, as far as the rankings tell them.
-    """
-    known: dict[str, tuple[str, pl.Series]] = {}  # of what is asked: by whom first, and what
-    for name, by in ranks.items():
-        for column in by[protocol].asked:
-            first, told = known.setdefault(column.name, (name, column))
-            if not column.equals(told):
-                other = "" if column.name == "sample_id" else f" (another {column.name})"
-                raise Refusal(
-                    f"{protocol}: {name} and {first} were not ranked on the same samples{other}",
-                    allowed="rankings of one set of test samples, with the same candidates",
-                    do="type force=[rank] to rank again, or compare launches of the same dataset=, "
-                    "prepare.* and seed=",
-                )
-
-
 def told(difference: ranking.Difference) -> dict[str, Any]:
     return {
         "mean": difference.diff,
@@ -253,20 +289,3 @@ def told(difference: ranking.Difference) -> dict[str, Any]:
         "p": difference.p,
         "verdict": ranking.verdict(difference),
     }
-
-
-def measure(ranks: Any, ks: tuple[int, ...], seed: int) -> dict[str, dict[str, float]]:
-    """Each metric's mean and the bounds of its 95 % interval."""
-    found = ranking.intervals(ranking.metrics(ranks, ks), seed=seed)
-    return {name: {"mean": i.mean, "low": i.low, "high": i.high} for name, i in found.items()}
-
-
-def flat(results: Mapping[str, Any]) -> Metrics:
-    """Means and rates by policy/protocol/name, for the manifest and tracking."""
-    found: Metrics = {}
-    for protocol, table in results["protocols"].items():
-        for policy, metrics in table["policies"].items():
-            told = {metric: value["mean"] for metric, value in metrics.items()}
-            told |= table["lists"].get(policy, {})
-            found |= {f"{policy}/{protocol}/{name}": value for name, value in told.items()}
-    return found

@@ -5,20 +5,24 @@ again: another ``grpo.beta`` ranks the new model alone.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
 import polars as pl
 from pydantic import Field
 
 from mllmrec import ranking
-from mllmrec.policy.baselines import BASELINES
+from mllmrec.errors import Refusal
+from mllmrec.policy.baselines import BASELINES, Catalogue, gathered
+from mllmrec.policy.full import FULL, Scored, Way, Whole
 from mllmrec.policy.listing import LISTS, Heard, hear
+from mllmrec.policy.positions import permuted, positions
 from mllmrec.prompt import Prompt
+from mllmrec.recommender.fitted import catalogue_of
 from mllmrec.records import Prepared
 from mllmrec.schema import Model
 from mllmrec.stage.base import Job, Metrics, Stage, known
+from mllmrec.stage.fit import Fit
 from mllmrec.stage.hints import hints_of
 from mllmrec.stage.pretrain import backbone_of
 from mllmrec.training.rationales import drafts
@@ -26,11 +30,27 @@ from mllmrec.training.rationales import drafts
 if TYPE_CHECKING:
     from mllmrec.schema import Config
 
-Scorer = Callable[[pl.DataFrame, str], list[list[float]]]
 ADAPTERS = {"grpo": "grpo", "sft_continued": "sft_continued"}  # on the merged model
 MODELS = ("backbone", "backbone_text", "sft", *ADAPTERS)
 WRITERS = ("backbone", "sft", *ADAPTERS)  # asked in a chat, so they can be asked for a list
-POLICIES = ("random", "popularity", "cooccurrence", "oracle", *MODELS)
+POLICIES = (*BASELINES, "oracle", *MODELS)
+
+
+def is_there(policy: str, config: "Config") -> bool:
+    """Whether the dataset knows what a policy needs of it."""
+    dataset = config.dataset
+    return {"oracle": dataset.has_oracle, "popularity_recent": dataset.has_times}.get(policy, True)
+
+
+def check_policies(names: Sequence[str], config: "Config") -> None:
+    """Refuse policies that nobody knows."""
+    known = [*POLICIES, *config.recommender]
+    if unknown := sorted({*names} - {*known}):
+        raise Refusal(
+            f"evaluate: unknown policies {unknown}, known: {', '.join(known)}",
+            allowed="the names of policies, and of the recommenders that recommender= lists",
+            do="type evaluate.policies=[popularity] evaluate.compare=[], or more of these",
+        )
 
 
 class Generate(Model):
@@ -40,15 +60,25 @@ class Generate(Model):
     max_new_tokens: Annotated[int, Field(ge=1)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """A policy's scores: of samples' candidates under a protocol, and of the whole catalogue."""
+
+    listed: Callable[[pl.DataFrame, str], list[list[float]]]
+    whole: Callable[[Whole], Scored] | None
+
+
 class Rank(Stage):
     """Rankings by ``policy`` under each protocol, one Parquet file a protocol.
 
     With ``generate`` the policy is asked for a list, and what it writes is the ranking. With
     ``hint`` its prompts carry rationales, written from test histories as those of training were.
+    ``full`` says how a language model ranks the whole catalogue. A ``permutation`` above 0 shows
+    the candidates in another order, one that it draws.
     """
 
     name: ClassVar[str] = "rank"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
     needs_torch: ClassVar[bool] = True  # but for the baselines, which are done in a moment
 
@@ -57,14 +87,20 @@ class Rank(Stage):
     samples: dict[str, int | None]
     tokens_per_batch: int
     generate: Generate | None
+    full: Way | None
     hint: bool
+    permutation: int
 
     @property
     def label(self) -> str:
-        return f"rank {self.policy}"
+        return f"rank {self.policy}" + (f" order {self.permutation}" if self.permutation else "")
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages
+        if self.policy in config.recommender:
+            length = stages["prepare"].history_length
+            fit = Fit(recommender=self.policy, history_length=length)
+            return {"prepare": stages["prepare"], "fit": fit}
         if self.policy not in MODELS:
             return {"prepare": stages["prepare"]}
         below = known(config)
@@ -90,6 +126,11 @@ class Rank(Stage):
             del knobs["generate"]
         if not self.hint:
             del knobs["hint"]
+        if not self.permutation:
+            del knobs["permutation"]
+        del knobs["full"]
+        if self.full and self.policy in MODELS:
+            knobs["full"] = self.full.knobs()
         if self.policy in MODELS:
             return {**super().effective(config), "knobs": knobs}
         del knobs["tokens_per_batch"]  # nothing is scored in batches
@@ -97,11 +138,23 @@ class Rank(Stage):
 
     def run(self, job: Job) -> Metrics:
         prepared = Prepared.of(job.inputs)
-        write: Callable[..., None] = write_lists if self.generate else write_ranking
-        answer = (self.listener if self.generate else self.scorer)(job, prepared)
+        if self.generate:
+            lists = self.listener(job, prepared)
+        else:
+            scorer = self.scorer(job, prepared)
         for protocol in self.protocols:
             samples = prepared.chosen("test", self.samples.get(protocol), job.seed, "test")
-            write(job, self.policy, protocol, samples, answer(samples, protocol))
+            if protocol == FULL:
+                assert scorer.whole
+                whole = Whole.of(prepared, samples)
+                write_full(job, self.policy, whole.rankings(scorer.whole(whole), job.seed))
+                continue
+            samples = permuted(samples, protocol, job.seed, self.permutation)
+            if self.generate:
+                write_lists(job, self.policy, protocol, samples, lists(samples, protocol))
+            else:
+                scores = scorer.listed(samples, protocol)
+                write_ranking(job, self.policy, protocol, samples, scores)
         return {}
 
     def listener(self, job: Job, prepared: Prepared) -> Callable[[pl.DataFrame, str], list[Heard]]:
@@ -120,22 +173,45 @@ class Rank(Stage):
 
         return lists
 
-    def scorer(self, job: Job, prepared: Prepared) -> Scorer:
-        """A function from samples and a protocol to the scores of the samples' candidates."""
+    def catalogue(self, job: Job, prepared: Prepared) -> Catalogue | None:
+        """The policy as a function of histories, where it is one."""
         if self.policy in BASELINES:
-            baseline = BASELINES[self.policy]
-            return lambda samples, name: baseline(
-                prepared, samples["history"].to_list(), samples[name].to_list()
+            return BASELINES[self.policy](prepared)
+        if "fit" in job.inputs:
+            return catalogue_of(job.inputs["fit"], prepared)
+        return None
+
+    def scorer(self, job: Job, prepared: Prepared) -> Scorer:
+        """How the policy scores; the oracle knows drawn candidates alone."""
+        if catalogue := self.catalogue(job, prepared):
+            return Scorer(
+                listed=lambda samples, name: gathered(
+                    catalogue, prepared, samples["history"].to_list(), samples[name].to_list()
+                ),
+                whole=lambda whole: whole.by(catalogue),
             )
         if self.policy == "oracle":
-            return lambda samples, name: oracle_scores(prepared, samples, name)
+            return Scorer(
+                listed=lambda samples, name: oracle_scores(prepared, samples, name),
+                whole=None,
+            )
         from mllmrec.policy.model import ModelPolicy
 
-        model = ModelPolicy(job, self.tokens_per_batch)
-        if self.policy == "backbone_text":
-            return lambda samples, name: model.by_text(prepared, samples, name)
+        model, way = ModelPolicy(job, self.tokens_per_batch), self.full
         told = drafts(job.inputs["hints"]) if "hints" in job.inputs else {}
-        return lambda samples, name: model.by_prompt(prepared, samples, name, told)
+
+        def whole(all_of_it: Whole) -> Scored:
+            assert way
+            as_text = self.policy == "backbone_text"
+            return model.whole(prepared, all_of_it, way, told, as_text=as_text)
+
+        if self.policy == "backbone_text":
+            return Scorer(
+                listed=lambda samples, name: model.by_text(prepared, samples, name), whole=whole
+            )
+        return Scorer(
+            listed=lambda samples, name: model.by_prompt(prepared, samples, name, told), whole=whole
+        )
 
 
 def oracle_scores(prepared: Prepared, samples: pl.DataFrame, protocol: str) -> list[list[float]]:
@@ -148,9 +224,10 @@ def oracle_scores(prepared: Prepared, samples: pl.DataFrame, protocol: str) -> l
 def write_ranking(
     job: Job, policy: str, protocol: str, samples: pl.DataFrame, scores: list[list[float]]
 ) -> None:
-    """A row a sample: candidates best first, their scores, and the target's rank (from 1)."""
-    candidates = samples[protocol].to_list()
-    targets = [row.index(t) for row, t in zip(candidates, samples["target"], strict=True)]
+    """A row a sample: candidates best first, their scores, the target's rank (from 1), and its
+    ``position`` among the candidates as they were shown (from 0).
+    """
+    candidates, targets = samples[protocol].to_list(), positions(samples, protocol)
     table = ranking.table(scores)
     order = ranking.order(table, seed=job.seed)
     ranked, best_scores = ordered(candidates, order), ordered(scores, order)
@@ -161,9 +238,16 @@ def write_ranking(
             "protocol": [protocol] * len(samples),
             "ranked": ranked,
             "scores": best_scores,
-            "rank": ranking.ranks(table, np.array(targets), seed=job.seed),
+            "rank": ranking.ranks(table, targets, seed=job.seed),
+            "position": targets,
         }
     ).write_parquet(job.out / f"{protocol}.parquet")
+
+
+def write_full(job: Job, policy: str, rankings: pl.DataFrame) -> None:
+    """A row a sample, as ``Whole.rankings`` gives them: there is no list, and so no position."""
+    named = {"policy": pl.lit(policy), "protocol": pl.lit(FULL)}
+    rankings.with_columns(**named).write_parquet(job.out / f"{FULL}.parquet")
 
 
 def write_lists(
@@ -171,11 +255,13 @@ def write_lists(
 ) -> None:
     """A row a sample: the items that its list names, in order, the target's rank, and the text.
 
-    Instead of scores there are the number of candidates and what is to be counted of the lines.
+    Instead of scores there are the number of candidates and what is to be counted of the lines;
+    ``position`` is the target's place among the candidates as they were shown, from 0.
     """
     said = pl.DataFrame([asdict(one) for one in lists], schema=LISTS)
     counts = samples.select(candidates=pl.col(protocol).list.len())
     named = samples.select("sample_id", policy=pl.lit(policy), protocol=pl.lit(protocol))
+    named = named.with_columns(position=pl.Series(positions(samples, protocol)))
     pl.concat([named, said, counts], how="horizontal").write_parquet(
         job.out / f"{protocol}.parquet"
     )

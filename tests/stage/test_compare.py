@@ -65,6 +65,18 @@ def test_models_that_were_not_asked_the_same_are_told_of(runs, tmp_path, capsys)
     assert "grpo: not in captions, hinted" in said and "backbone: not in plain, captions" in said
 
 
+def test_another_way_to_rank_the_catalogue_is_told_of_where_both_ranked_it(runs, tmp_path, capsys):
+    store, folders = runs
+    ranks, ways = {"sft": [1, 1] * 20}, ({"method": "exact"}, {"method": "beam"})
+    exact, beam = (
+        publish(store, tmp_path / way["method"], way["method"], ranks, full=way) for way in ways
+    )
+    compare({"exact": exact, "beam": beam, **folders}).execute(store, yes=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "beam and exact differ in evaluate.full: {'method': 'beam'} and" in said
+    assert said.count("evaluate.full") == 1
+
+
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     store, folders = runs
     with pytest.raises(Refusal, match="nothing to compare"):

@@ -8,10 +8,10 @@ import pytest
 
 from mllmrec.errors import Refusal
 from mllmrec.policy.listing import hear
+from mllmrec.policy.ranked import check_same_samples, read_ranks
 from mllmrec.stage.base import Job
-from mllmrec.stage.evaluate import check_same_samples, read_ranks
 from mllmrec.stage.rank import write_lists
-from tests.launching import config, ids
+from tests.launching import config, ids, launch
 
 LOG3 = 1 / math.log2(3)  # NDCG of rank 2
 
@@ -170,6 +170,7 @@ def written(tmp_path, texts, **over):
         folder.mkdir()
     size = len(texts)
     rows = {"sample_id": [str(n) for n in range(size)], "uni3": [["a", "b", "c", "d"]] * size}
+    rows["target"] = ["d"] * size
     samples = pl.DataFrame(rows)
     lists = [hear(text, "abcd", "d", {"a": "A"}) for text in texts]
     write_lists(Job(out=inputs["sft"], inputs={}, groups={}, seed=0), "sft", "uni3", samples, lists)
@@ -270,3 +271,144 @@ def test_how_lists_are_written_is_the_identity_of_those_who_write_them():
         assert changed(GENERATE, word, since=[GENERATE]) == written
     few = "evaluate.policies=[random,backbone_text]"
     assert changed(few, GENERATE, "evaluate.generate.items=5", since=[few]) == set()
+
+
+def planted(tmp_path, **policies):
+    """400 samples of ten candidates; (position, rank) of each target by policy."""
+    inputs = {}
+    for policy, rows in policies.items():
+        inputs[policy] = tmp_path / policy
+        inputs[policy].mkdir()
+        others = [str(i) for i in range(1, 10)]
+        table = {"ranked": [[*others[: r - 1], "0", *others[r - 1 :]] for _, r in rows]}
+        table |= {"rank": [r for _, r in rows], "position": [p for p, _ in rows]}
+        table["sample_id"] = [f"u{i}" for i in range(len(rows))]
+        pl.DataFrame(table).write_parquet(inputs[policy] / "uni9.parquet")
+    knobs = {"protocols": ["uni9"], "policies": [*policies], "k": [1, 3], "compare": []}
+    stage = config().goal.model_copy(update=knobs)
+    metrics = stage.run(Job(out=tmp_path, inputs=inputs, groups={}, seed=0))
+    return metrics, json.loads((tmp_path / "results.json").read_text())
+
+
+def test_a_model_that_reads_by_place_is_told_and_one_that_does_not_is_not(tmp_path, capsys):
+    """sft puts the first three of the list on top; grpo's hits are every third's, anywhere."""
+    places = [n % 10 for n in range(400)]
+    biased = [(p, 1 if p < 3 else 5) for p in places]
+    even = [(p, 1 if n // 10 % 3 == 0 else 5) for n, p in enumerate(places)]
+    _, results = planted(tmp_path, popularity=biased, sft=biased, grpo=even)
+    table = results["protocols"]["uni9"]
+    assert table["positions"]["sft"]["hr@1"]["rates"] == [1.0] * 3 + [0.0] * 7
+    assert table["positions"]["sft"]["hr@1"]["p"] < 1e-9 < table["positions"]["grpo"]["hr@1"]["p"]
+    (line,) = table["dependence"]  # what reads no list has hits by place by chance alone
+    assert "hits of sft" in line
+    config().goal.show(tmp_path)
+    assert line in capsys.readouterr().out.replace("\n", " ")
+    rows = json.loads((tmp_path / "report.json").read_text())["positions"]
+    assert len(rows) == 3 * 10
+    assert {row["hr@1"] for row in rows if row["policy"] == "sft"} == {0.0, 1.0}
+
+
+def test_a_trained_policy_below_popularity_is_warned_of(tmp_path, caplog, capsys):
+    ranks = {"popularity": [1, 2] * 30, "sft": [9, 10] * 30, "grpo": [2, 1] * 30, "backbone": [10]}
+    ranks["backbone"] *= 60
+    _, results = evaluate(tmp_path, ranks, k=[1, 3], compare=[])
+    (warning,) = results["warnings"]
+    assert warning.startswith("uni9: sft is BELOW popularity in NDCG@3")
+    assert warning in caplog.text
+    assert [line for line in results["notes"] if "grpo not distinguishable from popularity" in line]
+    config().goal.show(tmp_path)
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"WARNING: {warning}" in out and "type prepare.protocols=[uni9,pop9] evaluate" in out
+
+
+def test_the_whole_catalogue_is_a_protocol_of_its_own(tmp_path, capsys):
+    """Cut rankings: the rank lies beyond them, candidates are as many as the table says."""
+    inputs = {}
+    for policy, ranks in (("popularity", [1, 700]), ("sft", [30, 0])):
+        inputs[policy] = tmp_path / policy
+        inputs[policy].mkdir()
+        table = {"sample_id": ["u0", "u1"], "target": ["a", "b"], "ranked": [["a", "c"], ["d"]]}
+        table |= {"rank": ranks, "candidates": [1000, 990]}
+        pl.DataFrame(table).write_parquet(inputs[policy] / "full.parquet")
+    way = config().goal.full.model_copy(update={"method": "beam"})
+    knobs = {"protocols": ["full"], "policies": [*inputs], "k": [1, 10, 50], "full": way}
+    stage = config().goal.model_copy(update=knobs)
+    metrics = stage.run(Job(out=tmp_path, inputs=inputs, groups={}, seed=0))
+    assert metrics["popularity/full/hr@10"] == 0.5 and metrics["sft/full/hr@50"] == 0.5
+    assert metrics["sft/full/mrr"] == pytest.approx(1 / 60)
+    assert metrics["sft/full/found"] == 0.5 and "popularity/full/found" not in metrics
+    table = json.loads((tmp_path / "results.json").read_text())["protocols"]["full"]
+    assert table["candidates"] == 1000 and table["positions"] == {}
+    stage.show(tmp_path)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "full: the whole catalogue, up to 1000 candidates, 2 test samples" in out
+    assert "FOUND is the share of targets that the beam search found" in out
+
+
+FULL = "evaluate.protocols=[uni9,full]"
+
+
+def test_what_wants_a_list_is_refused_of_the_whole_catalogue():
+    config("prepare.protocols=[uni9]", FULL)
+    with pytest.raises(Refusal, match="no candidates to make a list of"):
+        config("prepare.protocols=[uni9]", FULL, GENERATE)
+    with pytest.raises(Refusal, match="full lists no candidates"):
+        config("evaluate.protocols=[full]", "evaluate.permutations=2")
+    with pytest.raises(Refusal, match="no candidates are drawn for uni5"):
+        config("evaluate.protocols=[uni5,full]")
+    with pytest.raises(Refusal, match="drawn for hard7"):
+        config("evaluate.protocols=[hard7]")
+
+
+def test_the_oracle_is_no_policy_where_nothing_is_drawn():
+    made = config("evaluate.protocols=[full]")
+    assert "oracle" not in made.goal.inputs(made)
+    with pytest.raises(Refusal, match="it knows drawn candidates alone"):
+        config("prepare.protocols=[uni9]", FULL, "evaluate.policies=[oracle]")
+
+
+def test_other_orders_are_rankings_of_those_who_read_the_list():
+    made = config("evaluate.permutations=2", "evaluate.permuted_samples=150")
+    orders = {name: rank for name, rank in made.goal.inputs(made).items() if rank.permutation}
+    readers = ("backbone", "sft", "sft_continued", "grpo")
+    assert {*orders} == {f"{policy} order {n}" for policy in readers for n in (1, 2)}
+    assert {rank.policy for rank in orders.values()} == {*readers}
+    assert orders["sft order 2"].permutation == 2
+    assert orders["sft order 2"].samples == {"uni9": 150, "uni99": 150, "pop9": 150}
+    plain = made.goal.inputs(made)["sft"]
+    assert plain.samples["uni9"] == 1000 and not plain.permutation
+
+
+def test_knobs_that_do_nothing_are_no_identity():
+    """A way to rank the catalogue that is not ranked, samples of no permutation."""
+    assert changed("evaluate.full.method=beam", "evaluate.permuted_samples=7") == set()
+    full = ["prepare.protocols=[uni9]", FULL]
+    models = {"backbone", "backbone_text", "sft", "sft_continued", "grpo"}
+    beam = changed(*full, "evaluate.full.method=beam", since=full)
+    assert beam == {f"rank {policy}" for policy in models} | {"evaluate"}
+    assert changed(*full, "evaluate.full.beam=7", since=full) == set()
+    told = {"rank sft order 1", "rank grpo order 1", "rank backbone order 1"}
+    assert changed("evaluate.permutations=1") == told | {"rank sft_continued order 1", "evaluate"}
+
+
+@pytest.mark.slow
+def test_the_command_line_ranks_the_whole_catalogue_and_other_orders(tmp_path):
+    debug = ("experiment=debug", "threads=1", "tracking=off", "dataset.poster_size=16", FULL)
+    policies = "evaluate.policies=[random,popularity,oracle,backbone_text,sft]"
+    words = (*debug, policies, "evaluate.compare=[]", "evaluate.permutations=1")
+    done = launch(*words, "stage=evaluate", cwd=tmp_path, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (file,) = tmp_path.rglob("results.json")
+    found = json.loads(file.read_text())["protocols"]
+    assert set(found) == {"uni9", "full"}
+    assert set(found["uni9"]["policies"]) - set(found["full"]["policies"]) == {"oracle"}
+    assert set(found["uni9"]["permutations"]) == {"sft"}
+    assert "sft over 2 orders of 60 samples" in " ".join(done.stdout.split())
+    exact = {a: b["hr@10"]["mean"] for a, b in found["full"]["policies"].items()}
+    wide = "evaluate.full={method:beam,by:id,beam:500}"
+    done = launch(*words, wide, "stage=evaluate", cwd=tmp_path, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    files = {*tmp_path.rglob("results.json")} - {file}
+    found = json.loads(files.pop().read_text())["protocols"]["full"]
+    assert {a: b["hr@10"]["mean"] for a, b in found["policies"].items()} == pytest.approx(exact)
+    assert found["lists"] == {"backbone_text": {"found": 1.0}, "sft": {"found": 1.0}}

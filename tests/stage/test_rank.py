@@ -216,3 +216,62 @@ def test_with_random_weights_it_writes_what_transformers_generates(prepared, par
     made = model.generate(**batch, max_new_tokens=12, do_sample=False)
     found = tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
     assert table["text"].to_list()[:4] == found and len(set(found)) > 1
+
+
+def test_the_targets_place_in_the_list_is_kept(prepared, tmp_path):
+    table = rank(prepared, tmp_path, "popularity")
+    samples = Prepared(prepared.folder).samples("test")
+    for row, sample in zip(table.iter_rows(named=True), samples.iter_rows(named=True), strict=True):
+        assert sample["uni9"][row["position"]] == sample["target"]
+    assert len({*table["position"]}) == 10
+
+
+def test_the_place_is_that_in_the_list_as_a_permutation_shows_it(prepared, tmp_path):
+    """A baseline looks at no order: its ranks are what they were, but for ties."""
+    plain = rank(prepared, tmp_path, "cooccurrence")
+    job = Job(out=tmp_path, inputs={"prepare": prepared.folder}, groups={}, seed=0)
+    stage("cooccurrence", permutation=1).run(job)
+    other = pl.read_parquet(tmp_path / "uni9.parquet")
+    assert other["position"].to_list() != plain["position"].to_list()
+    assert other["scores"].to_list() == plain["scores"].to_list()
+    assert (other["ranked"].list.sort() == plain["ranked"].list.sort()).all()
+
+
+def test_the_whole_catalogue_is_ranked_but_for_the_users_other_items(prepared, tmp_path):
+    job = Job(out=tmp_path, inputs={"prepare": prepared.folder}, groups={}, seed=0)
+    stage("popularity", protocols=("uni9", "full"), samples={"full": 20}).run(job)
+    drawn, table = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("uni9", "full"))
+    assert len(drawn) == 60 and len(table) == 20 and set(table["protocol"]) == {"full"}
+    data = Prepared(prepared.folder)
+    counts = data.sequences.explode("items")["items"].value_counts()
+    count = dict(counts.iter_rows())
+    trained = dict(zip(data.sequences["user_id"], data.sequences["items"].to_list(), strict=True))
+    last = dict(data.samples("validation").select("user_id", "target").iter_rows())
+    for row in table.iter_rows(named=True):
+        user = row["sample_id"].rpartition(":")[0]
+        own = {*trained[user], last[user]}
+        assert row["target"] not in own and not own & {*row["ranked"]}
+        others = {*data.items["item_id"]} - own
+        assert row["candidates"] == len(others)
+        mine = count.get(row["target"], 0)
+        better = sum(count.get(item, 0) > mine for item in others)
+        equal = sum(count.get(item, 0) == mine for item in others)
+        assert better < row["rank"] <= better + equal
+    ranks = dict(zip(drawn["sample_id"], drawn["rank"], strict=True))
+    assert table["rank"].mean() > sum(ranks[id] for id in table["sample_id"]) / 20
+
+
+def test_what_asks_a_model_otherwise_is_its_identity_alone():
+    """And what is not asked is not in it: an old ranking is the ranking without these knobs."""
+    full = config("evaluate.protocols=[uni9,full]", "prepare.protocols=[uni9]")
+    for policy, told in (("sft", True), ("backbone_text", True), ("popularity", False)):
+        rank = full.goal.inputs(full)[policy]
+        assert ("full" in rank.effective(full)["knobs"]) == told
+        plain = stage(policy)
+        assert not {"full", "permutation"} & {*plain.effective(config())["knobs"]}
+        other = plain.model_copy(update={"permutation": 2})
+        assert other.effective(config())["knobs"]["permutation"] == 2
+        assert other.label == f"rank {policy} order 2"
+    exact = full.goal.inputs(full)["sft"].effective(full)["knobs"]["full"]
+    assert exact == {"kind": "Way", "method": "exact", "by": "id"}  # a width is a beam's alone
+    assert full.goal.inputs(full)["oracle"].protocols == ("uni9",)

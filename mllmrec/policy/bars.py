@@ -1,0 +1,51 @@
+"""The bar that a trained policy must clear: how often items were chosen, whoever asks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mllmrec import ranking
+from mllmrec.policy.baselines import BASELINES
+from mllmrec.policy.full import FULL
+from mllmrec.policy.ranked import Ranked
+
+BAR = "popularity"
+UNTRAINED = {*BASELINES, "oracle", "backbone", "backbone_text"}  # for the task, that is
+
+
+def held_to_the_bar(
+    by: Mapping[str, Ranked], protocol: str, k: int, seed: int
+) -> tuple[list[str], list[str]]:
+    """A warning for each trained policy below popularity, a note on those that may not be above.
+
+    By paired bootstrap on NDCG@k; nothing where popularity is not ranked.
+    """
+    warnings, equals = [], []
+    for policy in (policy for policy in by if BAR in by and policy not in UNTRAINED):
+        ours, bar = (ranking.ndcg(by[name].ranks, k) for name in (policy, BAR))
+        line = ranking.difference(ours, bar, seed=seed)
+        if ranking.verdict(line) == "below":
+            warnings.append(
+                f"{protocol}: {policy} is BELOW {BAR} in NDCG@{k}: {line.diff:+.4f}"
+                f" [{line.low:+.4f}, {line.high:+.4f}]: it was trained, and ranks worse than"
+                " counting does"
+            )
+        elif ranking.verdict(line) == "not distinguishable":
+            equals.append(policy)
+    notes = [
+        f"{protocol}: {', '.join(equals)} not distinguishable from {BAR} in NDCG@{k}: nothing here"
+        " shows that more was learnt than counts"
+    ]
+    return warnings, notes if equals else []
+
+
+def flattery(protocols: Sequence[str], policies: Iterable[str]) -> list[str]:
+    """A word on uniform negatives, where popularity is ranked and nothing holds it against it."""
+    uniform = [name for name in protocols if name.startswith("uni")]
+    if BAR not in policies or not uniform or any(name.startswith("pop") for name in protocols):
+        return []
+    also = [*protocols, *(name.replace("uni", "pop") for name in uniform)]
+    told = ",".join(name for name in also if name != FULL)
+    return [
+        f"{', '.join(uniform)}: uniform negatives are mostly items that few chose, which flatters"
+        f" popularity. Negatives drawn by popularity tell taste from counts: type"
+        f" prepare.protocols=[{told}] evaluate.protocols=[{','.join(also)}]"
+    ]

@@ -1,0 +1,204 @@
+"""The protocol ``full``: a target's place among all items but the user's own other ones."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from mllmrec import ranking
+from mllmrec.policy.baselines import Catalogue, chunks, columns
+from mllmrec.records import Prepared
+from mllmrec.schema import Model
+
+log = logging.getLogger(__name__)
+
+FULL = "full"
+KEPT = 100  # items of a ranking that are stored; the rank is that among all
+Scored = Iterator[tuple[slice, np.ndarray]]  # of some samples: the scores of every item
+
+
+class Way(Model):
+    """How a language model ranks the catalogue.
+
+    ``exact`` scores every item, ``beam`` searches the most probable ones, so many at a time: what
+    it does not find is missed. ``by`` says what is scored of an item: its marker ``[ITEM_id]``,
+    which tells it from all others, or all of its answer, as among drawn candidates.
+    """
+
+    method: Literal["exact", "beam"]
+    by: Literal["id", "answer"]
+    beam: Annotated[int, Field(ge=1)]
+
+    def knobs(self) -> dict[str, Any]:
+        """Those that have an effect: a width is a beam's alone."""
+        found = super().knobs()
+        return found if self.method == "beam" else {k: v for k, v in found.items() if k != "beam"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """Samples, and of each one the columns of the catalogue that are its candidates.
+
+    Columns are places in ``ids``. ``target`` (samples,) has those of the targets; ``closed``
+    (items,) says which items are nobody's candidates; ``own[starts[i]:starts[i + 1]]`` are the
+    columns of sample i that its user has in any split, the target not among them.
+    """
+
+    samples: pl.DataFrame
+    ids: pl.Series
+    target: np.ndarray
+    closed: np.ndarray
+    own: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, prepared: Prepared, samples: pl.DataFrame) -> Self:
+        """All of the pool for these samples, without what their users have chosen otherwise."""
+        target = columns(prepared, samples["target"])
+        row, column = owned(prepared, samples)
+        other = column != target[row]
+        starts = np.searchsorted(row[other], np.arange(len(samples) + 1))
+        return cls(
+            samples=samples,
+            ids=prepared.items["item_id"],
+            target=target,
+            closed=~in_pool(prepared),
+            own=column[other],
+            starts=starts,
+        )
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """The number of candidates of each sample."""
+        open_own = np.concatenate([[0], np.cumsum(~self.closed[self.own])])
+        taken = open_own[self.starts[1:]] - open_own[self.starts[:-1]]
+        return np.count_nonzero(~self.closed) - taken + self.closed[self.target]
+
+    def barred(self, row: int) -> np.ndarray:
+        """The columns that are no candidates of one sample."""
+        closed = np.flatnonzero(self.closed)
+        own = self.own[self.starts[row] : self.starts[row + 1]]
+        return np.concatenate([own, closed[closed != self.target[row]]])
+
+    def masked(self, some: slice, scores: np.ndarray) -> np.ndarray:
+        """A copy of the scores of some samples, −inf where an item is no candidate."""
+        first, last, _ = some.indices(len(self.samples))
+        table = np.array(scores, dtype=np.float64)
+        rows, target = np.arange(last - first), self.target[first:last]
+        wanted = table[rows, target]
+        table[:, self.closed] = -np.inf
+        counts = np.diff(self.starts[first : last + 1])
+        table[np.repeat(rows, counts), self.own[self.starts[first] : self.starts[last]]] = -np.inf
+        table[rows, target] = wanted
+        return table
+
+    def by(self, catalogue: Catalogue) -> Scored:
+        """The scores of every sample's catalogue, as many samples at once as memory allows."""
+        for some in chunks(len(self.samples), len(self.ids)):
+            yield some, catalogue(self.samples["history"][some].to_list())
+
+    def rankings(self, scored: Iterable[tuple[slice, np.ndarray]], seed: int) -> pl.DataFrame:
+        """A row a sample: target, the first KEPT items and their scores, rank, and ``candidates``.
+
+        Equal scores stand in the order that ``ranking`` draws, by the sample's row. An item of
+        −inf was not found: it is in no ranking, and as a target MISSED.
+        """
+        parts = [self.ranked(some, scores, seed) for some, scores in scored]
+        found = self.samples.select("sample_id", "target", candidates=pl.Series(self.sizes))
+        return pl.concat([found, pl.concat(parts)], how="horizontal")
+
+    def ranked(self, some: slice, scores: np.ndarray, seed: int) -> pl.DataFrame:
+        first, last, _ = some.indices(len(self.samples))
+        table, target = self.masked(some, scores), self.target[first:last]
+        places = ranking.ranks(table, target, seed, first)
+        places[np.isneginf(table[np.arange(len(table)), target])] = ranking.MISSED
+        top = ranking.best(table, KEPT, seed, first)
+        values = np.take_along_axis(table, top, axis=1)
+        row, column = np.nonzero(~np.isneginf(values))
+        lists = (
+            pl.DataFrame(
+                {"row": row, "ranked": self.ids.gather(top[row, column])}
+                | {"scores": values[row, column]}
+            )
+            .group_by("row", maintain_order=True)
+            .agg("ranked", "scores")
+        )
+        rows = pl.DataFrame({"row": np.arange(len(table)), "rank": places})
+        empty = [pl.col("ranked").fill_null([]), pl.col("scores").fill_null([])]
+        return rows.join(lists, on="row", how="left", maintain_order="left").select(*empty, "rank")
+
+
+def owned(prepared: Prepared, samples: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Row of ``samples`` and column of the catalogue of all that their users have, sorted.
+
+    A user has the items of the training sequence, and the histories and targets of the other
+    splits: targets of training samples, and what was before them, are in that sequence.
+    """
+    asked = samples.select("user_id").with_row_index("row")
+    parts = [prepared.sequences.join(asked, on="user_id").select("row", "items")]
+    for split in ("validation", "test"):
+        table = prepared.samples(split).join(asked, on="user_id")
+        parts.append(table.select("row", items=pl.concat_list("history", "target")))
+    pairs = pl.concat(parts).explode("items").drop_nulls("items")
+    size = prepared.items.height
+    numbers = pairs["row"].to_numpy().astype(np.int64) * size + columns(prepared, pairs["items"])
+    row, column = np.divmod(np.unique(numbers), size)
+    tell_unknown(samples, np.bincount(row, minlength=len(samples)))
+    return row, column
+
+
+def tell_unknown(samples: pl.DataFrame, known: np.ndarray) -> None:
+    """Say where users have older items than the tables tell, so that these stay candidates.
+
+    A sample's id ends in the number of items that its user had before. In data that came with
+    their own split those older than a history are in no table, unless they are for training.
+    """
+    place = samples["sample_id"].str.extract(r":(\d+)$", 1).cast(pl.Int64).fill_null(0)
+    missing = place.to_numpy() + 1 - known
+    if (missing > 0).any():
+        log.warning(
+            "full: of %d of %d samples up to %d items that their users had before are in no table,"
+            " so they stay candidates: a larger prepare.history_length keeps more",
+            *((missing > 0).sum(), len(samples), missing.max()),
+        )
+
+
+def in_pool(prepared: Prepared) -> np.ndarray:
+    """Which items are in the pool: (items,); all of them, unless candidates were adopted.
+
+    Adopted candidates may name items that nobody ever chose, so negatives are not drawn from them.
+    """
+    size = prepared.items.height
+    counted = json.loads((prepared.folder / "stats.json").read_text())["counts"]["items"]
+    if counted == size:
+        return np.ones(size, dtype=bool)
+    tables = [prepared.samples(split) for split in ("validation", "test")]
+    lists = [prepared.sequences["items"], *(table["history"] for table in tables)]
+    met = [*(column.explode().drop_nulls() for column in lists), *(t["target"] for t in tables)]
+    pool = np.zeros(size, dtype=bool)
+    pool[columns(prepared, pl.concat([one.alias("item") for one in met]).unique())] = True
+    log.info("full: %d of %d items are candidates of somebody", np.count_nonzero(pool), size)
+    if np.count_nonzero(pool) < counted:
+        log.warning(
+            "full: %d items of the pool are in no sample and no training sequence, and left out",
+            counted - np.count_nonzero(pool),
+        )
+    return pool
+
+
+def size_of(protocol: str) -> int:
+    """The number of candidates that a protocol's name says; of the catalogue no bound is known."""
+    return sys.maxsize if protocol == FULL else int(re.sub(r"\D", "", protocol)) + 1
+
+
+def found_rate(ranks: Any) -> dict[str, float]:
+    """The share of targets that a search has found."""
+    return {"found": float((np.asarray(ranks) != ranking.MISSED).mean())}
