@@ -21,6 +21,8 @@ ITEMS = pl.Schema(
 )
 INTERACTIONS = pl.Schema({"user_id": pl.String(), "item_id": pl.String(), "timestamp": pl.Int64()})
 SEQUENCES = pl.Schema({"user_id": pl.String(), "items": pl.List(pl.String)})
+TIMES = pl.Schema({"times": pl.List(pl.Int64)})  # further, where the data have times
+POPULARITY = pl.Schema({"item_id": pl.String(), "weight": pl.Int64()})  # training interactions
 SAMPLES = pl.Schema(  # and one column of candidates (list of item ids, shuffled) a protocol
     {
         "sample_id": pl.String(),
@@ -47,10 +49,11 @@ Split = Literal["train", "validation", "test"]
 class Prepared:
     """The folder that the stage ``prepare`` publishes, read lazily and only once.
 
-    ``items.parquet`` (ITEMS), ``sequences.parquet`` (SEQUENCES: each user's *training*
-    interactions, oldest first), ``train|validation|test.parquet`` (SAMPLES plus a column a
-    protocol; ``train`` has the one column ``train``), and where the dataset knows its own
-    process ``oracle.parquet`` (sample_id, protocol, scores in the order of the candidates).
+    ``items.parquet`` (ITEMS), ``sequences.parquet`` (SEQUENCES, and TIMES where they are known:
+    each user's *training* interactions, oldest first), ``train|validation|test.parquet``
+    (SAMPLES plus a column a protocol; ``train`` has the one column ``train``),
+    ``popularity.parquet`` (POPULARITY), and where the dataset knows its own process
+    ``oracle.parquet`` (sample_id, protocol, scores in the order of the candidates).
     ``captioned`` is the folder that the stage ``caption`` publishes, with ``captions.parquet``
     (CAPTIONS), or None where captions are not to be seen.
     """
@@ -82,6 +85,10 @@ class Prepared:
     @cached_property
     def sequences(self) -> pl.DataFrame:
         return pl.read_parquet(self.folder / "sequences.parquet")
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """A table by the name of its file, for those who need a part: columns, or a count."""
+        return pl.scan_parquet(self.folder / f"{table}.parquet")
 
     def samples(self, split: Split) -> pl.DataFrame:
         return pl.read_parquet(self.folder / f"{split}.parquet")

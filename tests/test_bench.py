@@ -8,9 +8,9 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-SCRIPTS = ("scoring", "evaluation", "draws")
+SCRIPTS = ("scoring", "evaluation", "draws", "prepare")
 # Many processes, minutes also when they are small.
-LONG = ("grpo_step", "memory", "gpu", "kill", "captions", "leak")
+LONG = ("grpo_step", "memory", "gpu", "kill", "captions", "leak", "sasrec")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

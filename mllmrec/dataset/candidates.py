@@ -1,84 +1,151 @@
-"""The pool of items, and a column of candidates a protocol: the target among its negatives."""
+"""The pool of items, and candidates by a protocol: the target among its negatives."""
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Self
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from mllmrec.dataset.coded import Array, Lists
+from mllmrec.dataset.hard import Hard, drawn_from
+from mllmrec.dataset.lines import log_join
 from mllmrec.dataset.negatives import Draw, keys, shuffled
+from mllmrec.dataset.split import Plan, Targets
 from mllmrec.errors import Refusal
 
-PROTOCOL = r"^(uni|pop)[1-9]\d*$"  # how negatives are drawn, and how many
+PROTOCOL = r"^(uni|pop|hard)[1-9]\d*$"  # how negatives are drawn, and how many
+LOOKED_AT = 1 << 18  # samples whose own items are counted at once
+
+
+def parsed(protocol: str) -> tuple[str, int]:
+    """The kind of a protocol, and how many negatives it has."""
+    kind, count = re.fullmatch(r"([a-z]+)(\d+)", protocol).groups()  # type: ignore[union-attr]
+    return kind, int(count)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """All items that occur in the data, and who owns which.
+    """All items that occur in the data, and whom they are not given to as negatives.
 
-    ``item_ids`` and ``user_ids`` give the numbers that the arrays hold; ``trained`` (items,)
-    counts training interactions; ``owned`` the sorted numbers user · pool + item, any split.
+    ``exclude``: ``own`` bars all items that the user has in any split, and so is right.
+    ``history`` bars the target and the ``history_length`` items before it alone, as the
+    published scripts do with their last nine; what is wrong with that: items that the user did
+    choose, before or afterwards, are called negatives, and whoever ranks them high, rightly, is
+    marked down. ``popularity`` (items,) is what ``pop`` draws by; ``hard`` what ``hard`` does.
     """
 
-    item_ids: pl.Series
-    user_ids: pl.Series
-    trained: np.ndarray
-    owned: np.ndarray
+    plan: Plan
+    exclude: Literal["own", "history"]
+    history_length: int
+    popularity: Array
+    hard: Hard | None
 
-    @classmethod
-    def of(cls, plan: pl.DataFrame) -> Self:
-        """The pool of a plan (see ``split``); items and users in the order of their ids."""
-        pairs = plan.select("user_id", pl.col("items").alias("item_id")).explode("item_id")
-        item_ids = pairs["item_id"].unique().sort()
-        user_ids = pairs["user_id"].unique().sort()
-        trained = plan.select(pl.col("items").list.head("trained")).explode("items").drop_nulls()
-        item = numbers(pairs["item_id"], item_ids)
-        owned = numbers(pairs["user_id"], user_ids) * len(item_ids) + item
-        counts = np.bincount(numbers(trained["items"], item_ids), minlength=len(item_ids))
-        return cls(item_ids=item_ids, user_ids=user_ids, trained=counts, owned=np.unique(owned))
+    @property
+    def item_ids(self) -> pl.Series:
+        return self.plan.item_ids
 
-    @cached_property
+    @property
     def size(self) -> int:
-        return len(self.item_ids)
+        return len(self.plan.item_ids)
 
-    def weights(self, protocol: str) -> np.ndarray:
-        """What negatives are drawn by: 1 an item, or its training interactions."""
-        return self.trained if protocol.startswith("pop") else np.ones_like(self.trained)
+    def weights(self, protocol: str) -> Array:
+        """What negatives are drawn by: 1 an item, or its popularity."""
+        return self.popularity if protocol.startswith("pop") else np.ones_like(self.popularity)
 
-    def candidates(self, samples: pl.DataFrame, protocol: str, *, seed: int) -> pl.Series:
-        """A list of item ids a sample, shuffled once.
+    def barred(self, some: Targets) -> tuple[Lists, Array]:
+        """Lists of items, and which of them each sample is not to be given."""
+        if self.exclude == "own":
+            return self.plan.owned, self.plan.user[some.row]
+        behind = Targets(row=some.row, at=some.at + 1)
+        return self.plan.history(behind, self.history_length + 1), np.arange(len(some))
 
-        Raises Refusal where a user leaves fewer items than the protocol needs.
-        """
-        kind, count = protocol[:3], int(re.sub(r"\D", "", protocol))
-        draw = Draw(weights=self.weights(protocol), owned=self.owned, count=count)
-        user = numbers(samples["user_id"], self.user_ids)
-        self._check(draw, user, kind)
-        key = keys(seed, protocol, samples["sample_id"].to_list())
-        target = numbers(samples["target"], self.item_ids)
-        chosen = shuffled(key, target, draw.negatives(key, user))
-        ids = self.item_ids.gather(chosen.ravel())
-        return ids.reshape((len(samples), count + 1)).arr.to_list().alias(protocol)
+    def candidates(
+        self, some: Targets, sample_ids: list[str], protocol: str, *, seed: int
+    ) -> Array:
+        """Places of items (samples, 1 + negatives), shuffled once; see `check`."""
+        kind, count = parsed(protocol)
+        key = keys(seed, protocol, sample_ids)
+        barred, group = self.barred(some)
+        if kind == "hard":
+            negatives = drawn_from(self.among(some), key, count)
+        else:
+            draw = Draw(weights=self.weights(protocol), barred=barred, count=count)
+            negatives = draw.negatives(key, group)
+        return shuffled(key, self.plan.target(some), negatives)
 
-    def _check(self, draw: Draw, user: np.ndarray, kind: str) -> None:
-        left = draw.left(len(self.user_ids))[user]
-        if len(user) == 0 or left.min() >= draw.count:
+    def among(self, some: Targets) -> Lists:
+        """The items that hard negatives are drawn from, a list a sample."""
+        assert self.hard is not None  # the stage makes it where a protocol asks for it
+        barred, group = self.barred(some)
+        return self.hard.lists(some, barred.take(group))
+
+    def left(self, samples: Targets, protocol: str) -> Iterator[tuple[Array, Array]]:
+        """The users of samples, and how many items each sample leaves to draw from, in parts."""
+        draw = Draw(weights=self.weights(protocol), barred=self.plan.owned, count=0)
+        by_user = draw.left() if self.exclude == "own" else None
+        for _, some in samples.parts(LOOKED_AT):
+            users = self.plan.user[some.row]
+            barred, group = self.barred(some)
+            if protocol.startswith("hard"):
+                assert self.hard is not None
+                yield users, self.hard.left(some, barred.take(group))
+            elif by_user is not None:
+                yield users, by_user[users]
+            else:
+                yield users, replace(draw, barred=barred).left()
+
+    def check(self, samples: Targets, protocol: str) -> None:
+        """Refuse samples that leave fewer items than the protocol needs."""
+        kind, count = parsed(protocol)
+        worst, short = (count, 0), set[int]()
+        for users, left in self.left(samples, protocol):
+            worst = min(worst, (int(left.min()), int(users[left.argmin()])))
+            short.update(users[left < count].tolist())
+        if not short:
             return
-        worst = self.user_ids[int(user[left.argmin()])]
-        most = int(left.min())
-        short = int(np.unique(user[left < draw.count]).size)
+        most, user = worst
+        of = self.size if kind == "hard" else int(np.count_nonzero(self.weights(protocol)))
         raise Refusal(
-            f"fewer items than candidates: {kind}{draw.count} needs {draw.count} negatives, but"
-            f" user {worst!r} leaves {most} of the {np.count_nonzero(draw.weights)} items"
-            f" ({short} users leave too few)",
+            f"fewer items than candidates: {protocol} needs {count} negatives, but"
+            f" user {self.plan.user_ids[user]!r} leaves {most} of the {of} items"
+            f" ({len(short)} users leave too few)",
             allowed=f"at most {kind}{most} on this data" if most else "a data set with more items",
             do=f"prepare.protocols=[{kind}{max(most, 1)}]"
             f" prepare.train_protocol={kind}{max(most, 1)}, a lower dataset.k_core, or more items",
         )
 
 
-def numbers(ids: pl.Series, among: pl.Series) -> np.ndarray:
+def numbers(ids: pl.Series, among: pl.Series) -> Array:
     """The place of each id in a sorted series that holds them all: int64."""
     return among.search_sorted(ids).cast(pl.Int64).to_numpy()
+
+
+def stored_weights(file: Path, item_ids: pl.Series) -> Array:
+    """What a table (Parquet: item_id, weight) says of each item, 0 where it does not know it.
+
+    Raises:
+        Refusal: it is no such table, an item stands twice, or nothing of it is an item here.
+    """
+    wrong = f"prepare.weights={file}"
+    do = "type prepare.weights=FILE with popularity.parquet of another prepare, or null"
+    allowed = "a Parquet table item_id (text), weight (whole numbers from 0), an item once"
+    try:
+        table = pl.read_parquet(file, columns=["item_id", "weight"])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise Refusal(f"{wrong}: cannot be read ({error})", allowed=allowed, do=do) from error
+    kinds = table["item_id"].dtype == pl.String and table["weight"].dtype.is_integer()
+    if not kinds or table["item_id"].is_duplicated().any() or sum(table.null_count().row(0)):
+        raise Refusal(f"{wrong}: {table.schema}, or an item twice", allowed=allowed, do=do)
+    if (table["weight"] < 0).any():
+        raise Refusal(f"{wrong}: a weight below 0", allowed=allowed, do=do)
+    known = pl.DataFrame({"item_id": item_ids}).join(
+        table, on="item_id", how="left", maintain_order="left"
+    )["weight"]
+    log_join(f"items have a weight in {file.name}", len(known) - known.null_count(), len(known))
+    weights = known.fill_null(0).cast(pl.Int64).to_numpy()
+    if not weights.any():
+        raise Refusal(f"{wrong}: weighs no item of this data", allowed=allowed, do=do)
+    return weights

@@ -7,10 +7,14 @@ else's candidates. All of a batch is drawn at once; there is no generator with a
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from mllmrec.dataset.coded import Lists, chunks, starts
+
 CHUNK = 4096  # samples drawn together; bounds memory, changes nothing
+CELLS = 1 << 23  # of a table samples × pool, where all items are looked at; the same
 RACE, SHUFFLE = np.uint64(1 << 40), np.uint64(1 << 41)  # counters far from those of the draws
 
 
@@ -38,46 +42,64 @@ def uniforms(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
 class Draw:
     """Draws ``count`` negatives a sample from a pool of numbered items, by weight.
 
-    ``weights`` (pool,): whole numbers, 0 for an item that is never drawn. ``owned``: sorted
-    numbers user · pool + item, one for each pair that must not be drawn.
+    ``weights`` (pool,): whole numbers, 0 for an item that is never drawn. ``barred``: a list of
+    items for each group of samples (a user, or a sample), which these are not to be given.
     """
 
     weights: np.ndarray
-    owned: np.ndarray
+    barred: Lists
     count: int
 
-    def left(self, users: int) -> np.ndarray:
-        """How many items each of the users leaves to draw from: (users,)."""
-        pool = len(self.weights)
-        barred = self.owned[self.weights[self.owned % pool] > 0] // pool
-        return np.count_nonzero(self.weights) - np.bincount(barred, minlength=users)
+    @cached_property
+    def reach(self) -> np.ndarray:
+        return np.cumsum(self.weights)
 
-    def negatives(self, key: np.ndarray, user: np.ndarray) -> np.ndarray:
-        """Item numbers (samples, count), none twice in a row and none that the user owns.
+    @cached_property
+    def is_even(self) -> bool:
+        return bool((self.weights == 1).all())
 
-        Every user must leave ``count`` items (see ``left``).
+    def left(self) -> np.ndarray:
+        """How many items each group leaves to draw from: (groups,)."""
+        can, gone = self.weights > 0, [np.empty(0, np.int64)]
+        for begin, end in chunks(self.barred.start):
+            lists = self.barred.part(begin, end)
+            gone.append(np.diff(starts(can[lists.flat])[lists.start]))
+        return np.count_nonzero(can) - np.concatenate(gone)
+
+    def negatives(self, key: np.ndarray, group: np.ndarray) -> np.ndarray:
+        """Item numbers (samples, count), none twice in a row and none that is barred.
+
+        Every group must leave ``count`` items (see ``left``).
         """
-        starts = range(0, len(key), CHUNK)
-        chunks = [self._chunk(key[at : at + CHUNK], user[at : at + CHUNK]) for at in starts]
-        return np.concatenate([np.empty((0, self.count), np.int64), *chunks])
+        cuts = range(0, len(key), CHUNK)
+        parts = [self._chunk(key[at : at + CHUNK], group[at : at + CHUNK]) for at in cuts]
+        return np.concatenate([np.empty((0, self.count), np.int64), *parts])
 
-    def _chunk(self, key: np.ndarray, user: np.ndarray) -> np.ndarray:
-        reach = np.cumsum(self.weights)
-        block = 2 * self.count + 16
-        aim = np.floor(uniforms(key[:, None], np.arange(block)) * reach[-1])
-        drawn = np.searchsorted(reach, aim, side="right")
-        good = ~self._is_owned(user, drawn) & ~_is_repeat(drawn)
-        kept = good & (good.cumsum(axis=1) <= self.count)
-        done = kept.sum(axis=1) == self.count
-        out = np.empty((len(key), self.count), np.int64)
-        out[done] = drawn[done][kept[done]].reshape(-1, self.count)
-        short = np.flatnonzero(~done)
-        if len(short):
-            out[short] = self._race(key[short], user[short], drawn[short], kept[short])
+    def _chunk(self, key: np.ndarray, group: np.ndarray) -> np.ndarray:
+        mine = Mine.of(self.barred, group, len(self.weights))
+        out, short = np.empty((len(key), self.count), np.int64), np.arange(len(key))
+        for block in (self.count + self.count // 8 + 8, 2 * self.count + 16):
+            drawn = self._drawn(key[short], block)
+            good = ~mine.holds(short, drawn) & ~_is_repeat(drawn)
+            kept = good & (good.cumsum(axis=1) <= self.count)
+            done = kept.sum(axis=1) == self.count
+            out[short[done]] = drawn[done][kept[done]].reshape(-1, self.count)
+            short, drawn, kept = short[~done], drawn[~done], kept[~done]
+        few = max(1, CELLS // len(self.weights))
+        for at in range(0, len(short), few):
+            some = slice(at, at + few)
+            rows = short[some]
+            out[rows] = self._race(key[rows], mine, rows, drawn[some], kept[some])
         return out
 
+    def _drawn(self, key: np.ndarray, block: int) -> np.ndarray:
+        aim = np.floor(uniforms(key[:, None], np.arange(block)) * self.reach[-1])
+        if self.is_even:
+            return aim.astype(np.int64)
+        return np.searchsorted(self.reach, aim, side="right")
+
     def _race(
-        self, key: np.ndarray, user: np.ndarray, drawn: np.ndarray, kept: np.ndarray
+        self, key: np.ndarray, mine: "Mine", rows: np.ndarray, drawn: np.ndarray, kept: np.ndarray
     ) -> np.ndarray:
         """Fill rows that the draws left short: what they kept, then the rest in racing order.
 
@@ -88,15 +110,32 @@ class Draw:
         clock = -np.log1p(-uniforms(key[:, None], RACE + items.astype(np.uint64)))
         with np.errstate(divide="ignore"):
             arrival = np.where(self.weights > 0, clock / self.weights, np.inf)
-        arrival[self._is_owned(user, np.broadcast_to(items, arrival.shape))] = np.inf
+        arrival[mine.holds(rows, np.broadcast_to(items, arrival.shape))] = np.inf
         row, place = np.nonzero(kept)
         arrival[row, drawn[row, place]] = place - float(kept.shape[1])  # ahead, as drawn
         return np.argsort(arrival, axis=1, kind="stable")[:, : self.count]
 
-    def _is_owned(self, user: np.ndarray, items: np.ndarray) -> np.ndarray:
-        pairs = user[:, None] * len(self.weights) + items
-        place = np.searchsorted(self.owned, pairs)
-        return self.owned[np.minimum(place, len(self.owned) - 1)] == pairs
+
+@dataclass(frozen=True, kw_only=True)
+class Mine:
+    """What is barred to the samples of a chunk: sorted numbers local group · pool + item."""
+
+    local: np.ndarray
+    pairs: np.ndarray
+    pool: int
+
+    @classmethod
+    def of(cls, barred: Lists, group: np.ndarray, pool: int) -> "Mine":
+        """Of the samples of these groups, whose lists alone are looked at."""
+        groups, local = np.unique(group, return_inverse=True)
+        lists = barred.take(groups)
+        pairs = np.append(lists.owner * pool + lists.flat, len(groups) * pool)  # never asked for
+        return cls(local=local, pairs=np.sort(pairs), pool=pool)
+
+    def holds(self, samples: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Whether the items (samples, any) are barred to the samples of these places."""
+        pairs = self.local[samples][:, None] * self.pool + items
+        return self.pairs[np.searchsorted(self.pairs, pairs)] == pairs
 
 
 def _is_repeat(drawn: np.ndarray) -> np.ndarray:

@@ -23,13 +23,14 @@ def oracle_scores(
     The score of a candidate is log p(i | history) - log q(i), with q what the negatives are
     drawn by: to first order the log-posterior that it is the target. An upper bound: it knows
     the process, and its history is all that came before (``earlier``), not the last few items.
+    Hard negatives count as drawn uniformly, so there it is log p(i | history) alone.
     ``items`` are all ids in the oracle's order.
     """
     logs = oracle.log_probability(samples["earlier"].to_list())
     order = np.argsort(items.to_numpy())
     tables = []
     for protocol in protocols:
-        width = samples[protocol].list.len().max()
+        width = len(samples[protocol][0])
         ids = samples[protocol].explode()
         log_q = np.log(np.maximum(pool.weights(protocol) / pool.weights(protocol).sum(), NEVER))
         among = order[numbers(ids, items.sort())].reshape(len(samples), width)

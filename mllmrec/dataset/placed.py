@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from mllmrec.dataset.lines import log_join
 from mllmrec.dataset.published import SHOWN
+from mllmrec.dataset.split import Plan, Targets
 from mllmrec.dataset.stored import Role, Stored
 from mllmrec.errors import Refusal
 from mllmrec.records import Split
@@ -130,14 +132,14 @@ def too_few(role: Role, stored: Sequence[Stored], lost: list[str], min_join: flo
 
 def adopted(
     made: Mapping[Split, pl.DataFrame],
-    plan: pl.DataFrame,
+    plan: Plan,
     known: Iterable[str],
     roles: Mapping[Path, Role],
     *,
     reader: Callable[[Path, Role], Sequence[Stored]],
     min_join: float,
 ) -> tuple[dict[Split, pl.DataFrame], dict[str, int]]:
-    """The samples with their candidates instead of ours, and counts of what became of them.
+    """The samples (see `whole`) with their candidates, and counts of what became of them.
 
     A sample that their files do not have is left out. Their training samples of users who are
     for validation here are not used: validation has candidates of our own.
@@ -146,14 +148,14 @@ def adopted(
     for role in dict.fromkeys(roles.values()):
         files = [file for file in roles if roles[file] == role]
         stored = agreed({file: reader(file, role) for file in files})
-        rows = lines(made, plan, role.split)
-        theirs = place(stored, role, rows, ids, min_join=min_join).alias("theirs")
+        rows = lines(made, role.split)
+        theirs = place(stored, role, rows, ids, min_join=min_join).alias(role.column)
         found = rows.select("sample_id", theirs).drop_nulls()
         table, name = tables[role.split], role.column
-        kept = table.drop(name).join(found, on="sample_id", how="inner", maintain_order="left")
-        tables[role.split] = kept.rename({"theirs": name}).select(table.columns)
+        kept = table.join(found, on="sample_id", how="inner", maintain_order="left")
+        tables[role.split] = kept
         counts[f"{role.split}/{name}_samples_left_out"] = table.height - kept.height
-        own = own_negatives(tables[role.split], name, plan)
+        own = own_negatives(kept, name, plan)
         counts[f"{role.split}/{name}_with_own_items_as_negatives"] = own
     for what, count in counts.items():
         if count:
@@ -161,21 +163,27 @@ def adopted(
     return tables, counts
 
 
-def lines(
-    made: Mapping[Split, pl.DataFrame], plan: pl.DataFrame, split: Literal["train", "test"]
-) -> pl.DataFrame:
-    """The samples of one .tsv file in the order of its lines, with ``earlier``."""
+def whole(plan: Plan, some: Targets) -> pl.DataFrame:
+    """Samples to find theirs for: ``sample_id``, ``user_id``, ``earlier``, ``target``, ``row``.
+
+    ``earlier`` are all items before the target, ``row`` is the line of the files.
+    """
+    told = plan.described(some, history_length=1).drop("history")
+    return told.with_columns(plan.earlier(some), pl.Series("row", some.row))
+
+
+def lines(made: Mapping[Split, pl.DataFrame], split: Literal["train", "test"]) -> pl.DataFrame:
+    """The samples of one .tsv file in the order of its lines."""
     parts: list[Split] = ["test"] if split == "test" else ["train", "validation"]
-    columns = ("sample_id", "user_id", "earlier", "target")
-    rows = pl.concat([made[part].select(columns) for part in parts])
-    at = pl.col("offset") + pl.coalesce(parts)
-    order = plan.select(pl.format("{}:{}", "user_id", at).alias("sample_id")).with_row_index("line")
-    return rows.join(order, on="sample_id").sort("line").drop("line")
+    columns = ("sample_id", "user_id", "earlier", "target", "row")
+    return pl.concat([made[part].select(columns) for part in parts]).sort("row")
 
 
-def own_negatives(table: pl.DataFrame, name: str, plan: pl.DataFrame) -> int:
+def own_negatives(table: pl.DataFrame, name: str, plan: Plan) -> int:
     """How many samples have an item of the user's own, from any line, among the negatives."""
-    pairs = plan.select("user_id", pl.col("items").alias("item")).explode("item").unique()
+    users = plan.user_ids.gather(np.repeat(np.arange(len(plan.user_ids)), plan.owned.length))
+    items = plan.item_ids.gather(plan.owned.flat)
+    pairs = pl.DataFrame([users.alias("user_id"), items.alias("item")])
     listed = table.select("sample_id", "user_id", "target", pl.col(name).alias("item"))
     negatives = listed.explode("item").filter(pl.col("item") != pl.col("target"))
     return negatives.join(pairs, on=["user_id", "item"], how="semi")["sample_id"].n_unique()

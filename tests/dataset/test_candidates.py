@@ -1,36 +1,123 @@
+import numpy as np
 import polars as pl
 import pytest
 
-from mllmrec.dataset.candidates import Pool
-from mllmrec.dataset.split import leave_one_out, samples
+from mllmrec.dataset.candidates import Pool, parsed, stored_weights
+from mllmrec.dataset.hard import Cooccurring
 from mllmrec.errors import Refusal
+from tests.dataset import plans
 
-PLAN = leave_one_out(
-    pl.DataFrame({"user_id": ["y", "x"], "items": [list("abcdefg"), list("hijklab")]})
-)
-TEST = samples(PLAN, "test", windows="last", history_length=3, min_history=1)
+PLAN = plans.plan(y="abcdefg", x="hijklab")
+SOME = PLAN.targets("test", windows="last", min_history=1)
+IDS = PLAN.described(SOME, 1)["sample_id"].to_list()
+
+
+def pool(plan=PLAN, **over):
+    knobs = {"exclude": "own", "history_length": 3, "popularity": plan.popularity, "hard": None}
+    return Pool(plan=plan, **knobs | over)
+
+
+def told(made, protocol, seed=0):
+    return [
+        "".join(made.item_ids.gather(row))
+        for row in made.candidates(SOME, IDS, protocol, seed=seed)
+    ]
 
 
 def test_the_pool_is_what_occurs_and_counts_only_training():
-    pool = Pool.of(PLAN)
-    assert "".join(pool.item_ids) == "abcdefghijkl" and pool.size == 12
-    assert pool.trained.tolist() == [1] * 5 + [0, 0] + [1] * 5
-    assert len(pool.owned) == 14
+    assert "".join(pool().item_ids) == "abcdefghijkl" and pool().size == 12
+    assert pool().popularity.tolist() == [1] * 5 + [0, 0] + [1] * 5
+    assert pool().weights("uni3").tolist() == [1] * 12
 
 
 def test_candidates_hold_the_target_once_and_no_item_of_the_users_own():
-    told = Pool.of(PLAN).candidates(TEST, "uni5", seed=0)
-    for listed, target, mine in zip(told, TEST["target"], PLAN["items"], strict=True):
+    for listed, target, mine in zip(
+        told(pool(), "uni5"), "gb", ("abcdefg", "hijklab"), strict=True
+    ):
         assert len(set(listed)) == len(listed) == 6
         assert set(listed) & set(mine) == {target}
 
 
+def test_the_published_rule_spares_what_is_shown_and_the_target_alone():
+    seen = [set(), set()]
+    for seed in range(40):
+        for row, listed in enumerate(told(pool(exclude="history"), "uni5", seed)):
+            seen[row] |= {*listed}
+    assert seen == [{*"abcghijkl"}, {*"bcdefghij"}]  # without def, and kla
+
+
 def test_popularity_draws_only_what_was_trained():
-    told = Pool.of(PLAN).candidates(TEST, "pop3", seed=0)
-    assert not set("fg") & set(told[1]) - {TEST["target"][1]}
+    assert not set("fg") & set(told(pool(), "pop3")[1]) - {"b"}
 
 
 def test_fewer_items_than_candidates():
-    with pytest.raises(Refusal, match=r"uni9 needs 9 negatives, but user 'y' leaves 5 of") as told:
-        Pool.of(PLAN).candidates(TEST, "uni9", seed=0)
-    assert "prepare.protocols=[uni5] prepare.train_protocol=uni5" in told.value.do
+    with pytest.raises(Refusal, match=r"uni9 needs 9 negatives, but user 'y' leaves 5 of") as said:
+        pool().check(SOME, "uni9")
+    assert "prepare.protocols=[uni5] prepare.train_protocol=uni5" in said.value.do
+    assert "(2 users leave too few)" in said.value.wrong
+    pool().check(SOME, "uni5")
+    pool(exclude="history").check(SOME, "uni8")
+    with pytest.raises(Refusal, match="uni9 needs 9 negatives, but user 'y' leaves 8"):
+        pool(exclude="history").check(SOME, "uni9")
+
+
+def test_too_few_hard_ones_are_told_before_any_is_drawn():
+    made = pool(hard=Cooccurring.of(PLAN, history_length=3, most=4))
+    made.check(SOME, "hard4")
+    with pytest.raises(Refusal, match="hard5 needs 5 negatives, but user 'y' leaves 4 of the 12"):
+        made.check(SOME, "hard5")
+    assert told(made, "hard4")[0].replace("g", "").strip("hijkl") == ""
+
+
+def test_names_of_protocols():
+    assert parsed("uni9") == ("uni", 9) and parsed("hard100") == ("hard", 100)
+
+
+def weights(tmp_path, frame):
+    frame.write_parquet(tmp_path / "w.parquet")
+    return stored_weights(tmp_path / "w.parquet", pl.Series([*"abc"])).tolist()
+
+
+def test_stored_weights_are_found_by_id(tmp_path, caplog):
+    caplog.set_level("INFO")
+    told = pl.DataFrame({"weight": [7, 2], "item_id": ["c", "z"], "more": [0, 0]})
+    assert weights(tmp_path, told) == [0, 0, 7]
+    assert "1 of 3 items have a weight in w.parquet" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("items", "numbers", "wrong"),
+    [
+        (["a", "a"], [1, 2], "an item twice"),
+        (["a", "b"], [1, -2], "a weight below 0"),
+        (["a", "b"], [1.5, 2.0], "Float64"),
+        (["a", "b"], [None, 1], "Int64"),
+        (["y", "z"], [1, 2], "weighs no item of this data"),
+        (["a", "b"], [0, 0], "weighs no item of this data"),
+    ],
+)
+def test_weights_that_are_none(tmp_path, items, numbers, wrong):
+    with pytest.raises(Refusal, match=wrong) as said:
+        weights(tmp_path, pl.DataFrame({"item_id": items, "weight": numbers}))
+    assert "prepare.weights=FILE" in said.value.do
+
+
+def test_another_table_is_no_table_of_weights(tmp_path):
+    with pytest.raises(Refusal, match="cannot be read"):
+        weights(tmp_path, pl.DataFrame({"item": ["a"]}))
+    (tmp_path / "t.parquet").write_text("text")
+    with pytest.raises(Refusal, match="cannot be read"):
+        stored_weights(tmp_path / "t.parquet", pl.Series([*"abc"]))
+
+
+def test_new_users_change_nobody_elses_candidates():
+    """Over an unchanged pool, for draws by popularity with an unchanged table of weights."""
+    more = plans.plan(y="abcdefg", n="cfaklb", x="hijklab")
+    weights = np.arange(12) ** 3
+    for protocol in ("uni4", "pop4"):
+        before = told(pool(popularity=weights), protocol)
+        made = pool(more, popularity=weights)
+        some = more.targets("test", windows="last", min_history=1)
+        ids = more.described(some, 1)["sample_id"].to_list()
+        after = made.candidates(some, ids, protocol, seed=0)
+        assert ["".join(made.item_ids.gather(row)) for row in after[[0, 2]]] == before

@@ -2,9 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mllmrec.dataset.candidates import Pool
 from mllmrec.dataset.oracle import oracle_metrics, oracle_scores
-from mllmrec.dataset.split import leave_one_out, samples
+from tests.dataset import plans
+from tests.dataset.test_candidates import pool
 
 
 class Known:
@@ -18,15 +18,18 @@ LETTERS = pl.Series([*"zyxwvutsrqponmlkjihgfedcba"])  # the order of the oracle'
 
 
 def test_scores_stand_in_the_order_of_the_candidates_and_weigh_the_negatives():
-    plan = leave_one_out(pl.DataFrame({"user_id": ["x", "y"], "items": [[*"abcd"], [*"efghia"]]}))
-    pool = Pool.of(plan)
-    test = samples(plan, "test", windows="last", history_length=2, min_history=1).with_columns(
+    plan = plans.plan(x="abcd", y="efghia")
+    some = plan.targets("test", windows="last", min_history=1)
+    test = plan.described(some, 2).with_columns(
+        plan.earlier(some),
         pl.Series("uni2", [["h", "d", "i"], ["b", "a", "c"]]),
         pl.Series("pop2", [["h", "d", "e"], ["b", "a", "c"]]),
     )
-    told = oracle_scores(Known(), test, items=LETTERS, pool=pool, protocols=["uni2", "pop2"]).rows()
+    told = oracle_scores(
+        Known(), test, items=LETTERS, pool=pool(plan), protocols=["uni2", "pop2"]
+    ).rows()
     chance = {letter: (index + 1) / 100 for index, letter in enumerate(LETTERS)}
-    uniform = [np.log(chance[item] * pool.size) for item in "hdi"]
+    uniform = [np.log(chance[item] * 9) for item in "hdi"]
     assert told[0] == ("x:3", "uni2", pytest.approx(uniform))
     # a and b are trained by x, e to h by y: six interactions, of which e is one and d none
     assert told[2][2][2] == pytest.approx(np.log(chance["e"] * 6))

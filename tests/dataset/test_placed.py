@@ -5,8 +5,8 @@ import logging
 import polars as pl
 import pytest
 
-from mllmrec.dataset.placed import adopted, agreed, place
-from mllmrec.dataset.split import as_published, samples
+from mllmrec.dataset.placed import adopted, agreed, place, whole
+from mllmrec.dataset.split import SPLITS, as_published
 from mllmrec.dataset.stored import Role, Stored
 from mllmrec.errors import Refusal
 
@@ -28,11 +28,11 @@ def plan():
 
 @pytest.fixture
 def made(plan):
-    tables = {}
-    for split, name in (("train", "train"), ("validation", "uni2"), ("test", "uni2")):
-        table = samples(plan, split, windows="last", history_length=2, min_history=1)
-        tables[split] = table.with_columns(pl.lit(["0", "0", "0"]).alias(name))
-    return tables
+    return {split: whole(plan, targets(plan, split)) for split in SPLITS}
+
+
+def targets(plan, split):
+    return plan.targets(split, windows="last", min_history=1)
 
 
 def of(target, *candidates, history=("2", "3")):
@@ -55,7 +55,7 @@ def test_candidates_and_their_order_are_theirs_whatever_the_order_of_the_file(ma
         ("c", ["x", "5", "4"]),  # the second of three that look alike is b's
         ("d", ["y", "6", "x"]),
     ]
-    assert tables["train"].columns == made["train"].columns
+    assert tables["train"].columns == [*made["train"].columns, "train"]
     assert tables["validation"].equals(made["validation"])
     assert tables["test"].equals(made["test"])
 
@@ -105,7 +105,7 @@ def test_an_item_that_we_do_not_have_is_refused(made, plan):
 
 
 def test_a_user_that_is_told_must_be_the_users(plan):
-    rows = samples(plan, "train", windows="last", history_length=2, min_history=1)
+    rows = whole(plan, targets(plan, "train"))
     one = of("4", "4", "x", "y").model_copy(update={"user_id": "c"})
     column = place([one], TRAIN, rows, ITEMS, min_join=0.5)
     assert column.to_list() == [None, ["4", "x", "y"], None]

@@ -329,5 +329,6 @@ def test_the_paths_of_a_user_are_found(traces, monkeypatch):
 
 def test_prepare_without_adoption_is_what_it_was():
     assert stage(Prepare).effective(config())["knobs"].keys() == {
-        *("kind", "history_length", "min_history", "protocols", "train_protocol")
+        *("kind", "history_length", "min_history", "protocols", "train_protocol"),
+        *("split", "exclude"),
     }

@@ -9,9 +9,10 @@ import yaml
 from pydantic import ValidationError
 
 from mllmrec.errors import Refusal
-from mllmrec.records import ITEMS, SAMPLES, SEQUENCES, Prepared
+from mllmrec.records import ITEMS, POPULARITY, SAMPLES, SEQUENCES, TIMES, Prepared
 from mllmrec.stage.base import Job
 from mllmrec.stage.prepare import Prepare
+from tests.launching import config, ids, launch
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -46,7 +47,7 @@ def toy(tmp_path_factory):
 def test_the_tables_have_their_columns(toy):
     prepared, metrics = toy
     assert prepared.items.schema == ITEMS
-    assert prepared.sequences.schema == SEQUENCES
+    assert prepared.sequences.schema == pl.Schema(SEQUENCES | TIMES)
     for split in ("train", "validation", "test"):
         added = ["train"] if split == "train" else ["uni9", "uni99", "pop9"]
         listed = {name: pl.List(pl.String) for name in added}
@@ -101,7 +102,7 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         build(tmp_path / name, small)
     files = [file for file in (tmp_path / "a").rglob("*") if file.is_file()]
-    assert len(files) == 120 + 7
+    assert len(files) == 120 + 8
     for file in files:
         twin = tmp_path / "b" / file.relative_to(tmp_path / "a")
         assert file.read_bytes() == twin.read_bytes(), file.name
@@ -198,6 +199,10 @@ def test_the_published_layout(tmp_path):
         {"protocols": []},
         {"protocols": ["uni9", "uni9"]},
         {"min_history": 9},
+        {"split": "random"},
+        {"temporal": {"validation": 0.5, "test": 0.5}},
+        {"protocols": ["hard101"]},
+        {"exclude": "nothing"},
     ],
 )
 def test_knobs_that_make_no_sense(over):
@@ -208,3 +213,121 @@ def test_knobs_that_make_no_sense(over):
 def test_the_identity_holds_the_knobs_and_the_data():
     assert set(stage().knobs()) >= {"history_length", "min_history", "protocols", "train_protocol"}
     assert Prepare.uses == ("dataset",)
+
+
+def test_the_tables_can_be_read_in_part(toy):
+    prepared, metrics = toy
+    assert prepared.scan("test").select(pl.len()).collect().item() == metrics["test_samples"]
+    told = prepared.scan("popularity").collect()
+    assert told.schema == POPULARITY
+    assert told["weight"].sum() == prepared.sequences["items"].list.len().sum()
+    in_order = prepared.sequences["times"].list.eval(pl.element().diff().min() >= 0)
+    assert in_order.explode().all()
+
+
+TEMPORAL = {**KNOBS, "split": "temporal", "temporal": {"validation": 0.2, "test": 0.2}}
+
+
+def test_a_temporal_split_has_no_later_interaction_in_training(films, tmp_path):
+    prepared, _ = build(tmp_path / "a", films, **TEMPORAL)
+    one_out = build(tmp_path / "b", films, **KNOBS)[0]
+    # films are met at times 0 to 7, six users each: of 48, the 30th is at 4 and the 39th at 6
+    assert prepared.sequences["times"].to_list() == [[0, 1, 2, 3]] * 6
+    met = one_out.sequences.join(one_out.samples("test"), on="user_id")
+    whole = pl.concat_list("items", pl.col("history").list.last(), "target")
+    for split, at in (("train", 3), ("validation", 4), ("test", 6)):
+        target = met.select("user_id", whole.list.get(at).alias("target"))
+        assert prepared.samples(split).select("user_id", "target").equals(target)
+
+
+def test_data_that_know_an_order_and_no_times_are_not_split_by_time(rows_of_files):
+    with pytest.raises(Refusal, match=r"prepare\.split=temporal: dataset=reference tells") as told:
+        config("stage=prepare", "dataset=reference", rows_of_files, "prepare.split=temporal")
+    assert "prepare.split=leave_one_out" in told.value.do
+
+
+@pytest.fixture
+def rows_of_files(tmp_path):
+    (tmp_path / "x_titles.csv").write_text("".join(f"{item},T{item}\n" for item in range(40)))
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.tsv").write_text("u\t1 2 3 4\n")
+    return f"dataset.path={tmp_path}"
+
+
+def test_an_order_is_not_written_as_times(films, tmp_path):
+    class Ordered(type(films)):
+        @property
+        def has_times(self):
+            return False
+
+    prepared, _ = build(tmp_path / "a", Ordered(**films.model_dump()), **KNOBS)
+    assert prepared.sequences.schema == SEQUENCES
+    audit = json.loads((tmp_path / "a" / "stats.json").read_text())["audit"]
+    assert "trained_after_first_test_target" not in audit
+
+
+def test_what_the_published_rule_does_is_counted_and_said(films, tmp_path, caplog):
+    caplog.set_level("INFO")
+    for exclude, least in (("own", 0), ("history", 1)):
+        build(tmp_path / exclude, films, **KNOBS, exclude=exclude, history_length=2)
+        audit = json.loads((tmp_path / exclude / "stats.json").read_text())["audit"]
+        assert (audit["own_items_as_negatives"] > 0) == least
+    assert "samples with an item of the user's own among the negatives" in caplog.text
+    assert "targets in their own history (must be 0)" in caplog.text
+
+
+HARD = {"protocols": ["hard5", "pop5"], "train_protocol": "hard5", "min_history": 2}
+
+
+def test_stored_tables_keep_candidates_when_users_are_added(films, tmp_path):
+    """With weights and ranked lists from outside, a new user moves nobody else's candidates."""
+    first = build(tmp_path / "first", films, **KNOBS)[0]
+    test = first.samples("test")
+    listed = test.select("sample_id", pl.lit(first.items["item_id"].to_list()).alias("ranked"))
+    new = pl.DataFrame({"sample_id": ["new:6"], "ranked": [first.items["item_id"].to_list()]})
+    pl.concat([listed, new]).write_parquet(tmp_path / "full.parquet")
+    stored = {"weights": first.folder / "popularity.parquet", "hard": tmp_path / "full.parquet"}
+    before = build(tmp_path / "a", films, **HARD, **stored)[0]
+    with (tmp_path / "ratings.dat").open("a") as file:
+        file.writelines(f"new::{int(item):02d}::5::9\n" for item in first.items["item_id"][:7])
+    after = build(tmp_path / "b", films, **HARD, **stored)[0]
+    free = build(tmp_path / "c", films, **HARD)[0]
+    for split in ("train", "validation", "test"):
+        told = after.samples(split).filter(pl.col("user_id") != "new")
+        assert told.equals(before.samples(split))
+        told = free.samples(split).filter(pl.col("user_id") != "new")
+        assert not told.equals(before.samples(split))
+
+
+def test_stored_tables_enter_the_identity_where_they_are_used(tmp_path):
+    words = ("stage=prepare", "dataset=toy")
+    tables = []
+    for name, weight in (("a", 1), ("b", 1), ("c", 2)):
+        file = tmp_path / f"{name}.parquet"
+        pl.DataFrame({"item_id": ["0"], "weight": [weight]}).write_parquet(file)
+        tables.append(ids(*words, f"prepare.weights={file}")["prepare"])
+    assert tables[0] == tables[1] != tables[2]
+    none = "prepare.protocols=[uni9]"
+    given = f"prepare.weights={tmp_path / 'a.parquet'}"
+    assert ids(*words, none, given) == ids(*words, none) == ids(*words, none, "prepare.hard_pool=9")
+    hard = "prepare.protocols=[hard5]"
+    made = [ids(*words, hard, *more)["prepare"] for more in ((), ("prepare.hard_pool=9",))]
+    made += [ids(*words, hard, f"prepare.hard={tmp_path / 'a.parquet'}")["prepare"]]
+    assert len({*made}) == 3
+    with pytest.raises(Refusal, match=r"prepare\.weights=no\.parquet: no such file"):
+        ids(*words, "prepare.weights=no.parquet")
+
+
+@pytest.mark.slow
+def test_threads_change_no_byte(tmp_path):
+    words = ("stage=prepare", "dataset=toy", "dataset.poster_size=16", "tracking=off")
+    words += ("prepare.protocols=[uni9,uni99,pop9,hard9]", "dataset.windows=sliding")
+    hashes = []
+    for threads in ("1", "2"):
+        more = dict.fromkeys(("OMP_NUM_THREADS", "POLARS_MAX_THREADS"), threads)
+        (tmp_path / threads).mkdir()
+        done = launch(*words, cwd=tmp_path / threads, **more)
+        assert done.returncode == 0, done.stderr
+        (made,) = (tmp_path / threads).glob("artifacts/toy/prepare/*/manifest.json")
+        hashes.append(json.loads(made.read_text())["files"])
+    assert hashes[0] == hashes[1] and len(hashes[0]) > 7
