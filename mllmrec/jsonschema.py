@@ -111,6 +111,8 @@ def opened(schema: Schema, defs: Schema, said: Said, path: str) -> Schema:
             name: described(opened(value, defs, said, f"{path}{name}."), said, f"{path}{name}")
             for name, value in found["properties"].items()
         }
+    if isinstance(found.get("additionalProperties"), dict):  # of a dictionary by name
+        found["additionalProperties"] = opened(found["additionalProperties"], defs, said, path)
     if "anyOf" in found:
         found["anyOf"] = [opened(value, defs, said, path) for value in found["anyOf"]]
     if "items" in found:

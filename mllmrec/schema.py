@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mllmrec.dataset.base import Dataset
     from mllmrec.prompt import Prompt
     from mllmrec.reasoner.base import Reasoner
+    from mllmrec.recommender.base import Recommender
     from mllmrec.refiner.base import Refiner
     from mllmrec.reward.base import Reward
     from mllmrec.stage.base import Stage
@@ -29,15 +30,15 @@ if TYPE_CHECKING:
 TARGET = "_target_"
 GROUPS = (
     *("dataset", "backbone", "captioner", "reasoner", "refiner"),
-    *("prompt", "reward", "algorithm", "tracking"),
+    *("prompt", "reward", "algorithm", "recommender", "tracking"),
 )
 BUILT = (
     *("prepare", "caption", "pseudo_cot", "refine", "pretrain", "assess"),
     *("sft", "merge", "grpo", "sft_continued", "evaluate"),
 )
 STAGES = (*BUILT, "show", "compare", "ls", "gc")
-FORCIBLE = (*BUILT, "rank", "consistency", "hints", "show")  # some that others make for themselves
-NAMED = ("reward",)  # groups that hold several components, each under its own name
+FORCIBLE = (*BUILT, "rank", "fit", "consistency", "hints", "show")  # some that others make
+NAMED = ("reward", "recommender")  # groups that hold several components, each under its own name
 
 
 class NoEffect:
@@ -147,6 +148,10 @@ class Config(Model):
     @property
     def algorithm(self) -> "Algorithm":
         return self.groups["algorithm"]
+
+    @property
+    def recommender(self) -> "dict[str, Recommender]":
+        return self.groups["recommender"]
 
     @property
     def tracking(self) -> "Tracking":

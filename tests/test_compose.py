@@ -7,6 +7,7 @@ import pytest
 
 from mllmrec.compose import check, grid, typed_keys
 from mllmrec.errors import Refusal
+from mllmrec.schema import NAMED
 from tests.launching import CONF, compose_typed, config
 
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "schema")
@@ -30,7 +31,10 @@ def wrong(*words):
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_of_every_group_composes(group, choice):
     """It is also instantiated: names and values of the file are those of its class."""
-    config(f"{group}=[{choice}]" if group == "reward" else f"{group}={choice}")
+    words = [f"{group}=[{choice}]" if group in NAMED else f"{group}={choice}"]
+    if group == "recommender":  # the table names others of them
+        words += [f"evaluate.policies=[{choice}]", "evaluate.compare=[]"]
+    config(*words)
 
 
 @pytest.mark.parametrize(("experiment", "stage"), [*itertools.product(EXPERIMENTS, STAGES)])

@@ -25,7 +25,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 YAMLS = sorted(CONF.rglob("*.yaml"))
 
 # Stages that others make for themselves; nobody asks for one by name.
-INNER = {("stage", "rank"), ("stage", "consistency"), ("stage", "hints")}
+INNER = {("stage", "rank"), ("stage", "fit"), ("stage", "consistency"), ("stage", "hints")}
 SINGLE = {"prompt", "tracking"}  # groups that are one module each, not a folder
 # Bottom up: a module imports from layers below its own. A name is a module or a folder of them;
 # the first name that fits counts, so stage.base lies below the other modules of stage/.
@@ -33,7 +33,7 @@ CORE = "errors schema artifacts locks roots provenance records prompt answer ran
 CORE += " seeds asking cases journal pictures steps progress"
 LAYERS = [
     [*CORE.split(), "rendering", "tracking"],
-    ["dataset", "backbone", "reward", "algorithm", "scoring", "report"],
+    ["dataset", "backbone", "reward", "algorithm", "recommender", "scoring", "report"],
     ["endpoint", "local", "assessment"],
     ["captioner", "reasoner", "refiner"],
     ["stage.base", "stage.command", "stage.adopt", "stage.replies"],
@@ -60,6 +60,7 @@ SIDEWAYS = {
     ("stage.hints", "stage.pseudo_cot"),
     ("stage.hints", "stage.refine"),
     ("stage.merge", "stage.pretrain"),
+    ("stage.rank", "stage.fit"),
     ("stage.rank", "stage.hints"),
     ("stage.rank", "stage.pretrain"),
     ("stage.refine", "stage.pseudo_cot"),
@@ -75,6 +76,9 @@ HEAVY_AT_HOME = (
     "policy.model",
     "policy.embedding",
     "local.models",
+    "recommender.networks",
+    "recommender.fitting",
+    "recommender.tuning",
 )
 BASES = {"base", "command"}  # what components are made of
 MOST_LINES, MOST_OF_A_FUNCTION = 300, 60

@@ -49,7 +49,8 @@ def check_policies(names: Sequence[str], config: "Config") -> None:
         raise Refusal(
             f"evaluate: unknown policies {unknown}, known: {', '.join(known)}",
             allowed="the names of policies, and of the recommenders that recommender= lists",
-            do="type evaluate.policies=[popularity] evaluate.compare=[], or more of these",
+            do="type evaluate.policies=[popularity] evaluate.compare=[], or leave recommender= out:"
+            " one that no policy names costs nothing",
         )
 
 
