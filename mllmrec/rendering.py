@@ -127,7 +127,7 @@ def shortened(
         dropped = sum(counts.values())
         samples = without(samples, {row: counts.get(row, 0) for row in sizes})
         log.info(
-            "%d of %d prompts shortened to the model's %d tokens: %d oldest history items left out",
+            "%d of these %d prompts shortened to the model's %d tokens: %d oldest items left out",
             *(len(long), len(made), limit, dropped),
         )
     told = {"shortened_prompts": float(len(long)), "dropped_items": float(dropped)}
@@ -175,7 +175,7 @@ def over_limit(
     count = sum(tokens > limit for tokens in sizes.values())
     row = max(sizes, key=sizes.__getitem__)
     wrong = (
-        f"{count} of {len(samples)} prompts with their answers are too long: that of sample "
+        f"{count} of these {len(samples)} prompts with their answers are too long: that of sample "
         f"{samples['sample_id'][row]} has {sizes[row]} tokens, the model takes {limit}"
     )
     if may_drop:

@@ -62,6 +62,7 @@ OF_2018 = Edition(user="reviewerID", item="asin", rating="overall", time="unixRe
 OF_2023 = Edition(user="user_id", item="parent_asin", rating="rating", time="timestamp", unit=1000)
 NAMES = ("user_id", "item_id", "rating", "text")  # as they are called here
 WRITTEN, STARS = pl.col("text").str.strip_chars(), pl.col("rating").cast(pl.Float64, strict=False)
+NO_STARS = STARS.is_null() | ~STARS.is_finite()
 
 
 def missing(name: str, field: str) -> Rule:
@@ -195,9 +196,7 @@ class Amazon(Dataset):
     ) -> Iterator[pl.DataFrame]:
         """INTERACTIONS and ``line`` of readable rows with ``min_rating``, times as they are."""
         rules = [missing("user_id", edition.user), missing("item_id", edition.item)]
-        rules += [
-            Rule(bad=STARS.is_null(), field="rating", value=pl.col("rating"), why="no number")
-        ]
+        rules += [Rule(bad=NO_STARS, field="rating", value=pl.col("rating"), why="no number")]
         rules += whole_times(pl.col("text"), edition.unit)
         if self.min_rating is not None:
             dropped["below_min_rating"] = 0

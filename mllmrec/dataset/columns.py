@@ -94,7 +94,8 @@ class File:
         """Refuse where a column is not there; ``wanted`` is them by the knob that names them."""
         for knob, name in wanted.items():
             if name not in self.names:
-                near = difflib.get_close_matches(name, self.names, 1, 0)
+                free = [other for other in self.names if other not in wanted.values()]
+                near = difflib.get_close_matches(name, free, 1, 0)
                 raise Refusal(
                     f"{self.path}: no column '{name}' ({knob})",
                     allowed=f"one of its columns: {', '.join(self.names) or 'there are none'}",

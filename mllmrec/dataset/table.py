@@ -166,7 +166,12 @@ class Table(Dataset):
         stars = pl.col("rating").cast(pl.Float64, strict=False)
         if "rating" in wanted:
             rules.append(
-                Rule(bad=stars.is_null(), field=wanted["rating"], value=pl.col("rating"), why=NOT)
+                Rule(
+                    bad=stars.is_null() | ~stars.is_finite(),
+                    field=wanted["rating"],
+                    value=pl.col("rating"),
+                    why=NOT,
+                )
             )
         read = 0
         for rows in file.frames(wanted, bad):

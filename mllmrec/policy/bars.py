@@ -8,6 +8,7 @@ from mllmrec.policy.full import FULL
 from mllmrec.policy.ranked import Ranked
 
 BAR = "popularity"
+FEWEST = 10  # samples that a bootstrap can resample to any use
 UNTRAINED = {*BASELINES, "oracle", "backbone", "backbone_text"}  # for the task, that is
 
 
@@ -49,3 +50,24 @@ def flattery(protocols: Sequence[str], policies: Iterable[str]) -> list[str]:
         f" popularity. Negatives drawn by popularity tell taste from counts: type"
         f" prepare.protocols=[{told}] evaluate.protocols=[{','.join(also)}]"
     ]
+
+
+def without_a_list(protocols: Sequence[str], policies: Iterable[str]) -> list[str]:
+    """A word on models that learnt to choose from a list, and have none under ``full``."""
+    asked = [name for name in policies if name in ("sft", "sft_continued", "grpo")]
+    if FULL not in protocols or not asked:
+        return []
+    return [
+        f"{FULL}: {', '.join(asked)} learnt to choose among candidates that the prompt lists, and"
+        " are asked without a list here; recommenders never had one"
+    ]
+
+
+def too_few(protocol: str, samples: int) -> str | None:
+    """A warning where a table is of so few samples that nothing can be compared by it."""
+    if samples >= FEWEST:
+        return None
+    return (
+        f"{protocol}: only {samples} test samples, so nothing is compared and intervals mean"
+        " nothing: more users, or under prepare.split=temporal a larger prepare.temporal.test"
+    )

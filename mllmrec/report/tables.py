@@ -38,7 +38,8 @@ def print_results(results: Mapping[str, Any]) -> None:
     """
     out, asked = console(), results.get("asked")
     for protocol, found in results["protocols"].items():
-        out.print(table_of(protocol, found))
+        for table in tables_of(protocol, found, out.width):
+            out.print(table)
         if left := results["left_out"].get(protocol):
             most = f", and at most the {asked} that are asked for" if asked else ""
             out.print(
@@ -62,20 +63,38 @@ def print_results(results: Mapping[str, Any]) -> None:
         out.print(escape(f"WARNING: {line}"))
 
 
-def table_of(protocol: str, found: Mapping[str, Any]) -> Table:
-    """One protocol's table; the candidates of ``full`` differ between users, so it has a most."""
+def tables_of(protocol: str, found: Mapping[str, Any], width: int) -> list[Table]:
+    """One protocol's table, or one of hit rates and one of the rest where both are too wide.
+
+    The candidates of ``full`` differ between users, so it has a most.
+    """
     first = next(iter(found["policies"].values()))
     names = sorted((name for name in first if name != "ndcg@1"), key=place)  # it is HR@1
-    whole = "the whole catalogue, up to " if protocol == "full" else ""
-    title = (
-        f"{protocol}: {whole}{found['candidates']} candidates, {found['samples']} test samples "
-        "(± half of the 95 % interval)"
-    )
-    table = Table("policy", title=title, box=box.SIMPLE_HEAD, title_justify="left")
     lists = found.get("lists", {})
     rates = list(next(iter(lists.values()), {}))
+    longest = max(map(len, found["policies"]))
+    whole = "the whole catalogue, up to " if protocol == "full" else ""
+    samples = f"{found['samples']} test sample" + "s" * (found["samples"] != 1)
+    title = (
+        f"{protocol}: {whole}{found['candidates']} candidates, {samples} ("
+        "± half of the 95 % interval)"
+    )
+    if longest + 4 + 15 * len(names) + 11 * len(rates) <= width:
+        return [table_of(found, names, rates, title)]
+    hits = [name for name in names if name.startswith("hr@")]
+    rest = [name for name in names if name not in hits]
+    return [table_of(found, hits, rates, title), table_of(found, rest, [], protocol)]
+
+
+def table_of(
+    found: Mapping[str, Any], names: Sequence[str], rates: Sequence[str], title: str
+) -> Table:
+    """Policies by some of the metrics, and by the rates of lists."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("policy", no_wrap=True)
+    lists = found.get("lists", {})
     for name in [*names, *rates]:
-        table.add_column(name.upper(), justify="right")
+        table.add_column(name.upper(), justify="right", no_wrap=True)
     for policy, metrics in found["policies"].items():
         shares = (f"{lists[policy][name]:.3f}" if policy in lists else "" for name in rates)
         table.add_row(policy, *(cell(metrics[name]) for name in names), *shares)

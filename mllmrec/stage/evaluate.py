@@ -12,7 +12,7 @@ from mllmrec import ranking
 from mllmrec.artifacts import REPORT, write_json
 from mllmrec.dataset.candidates import PROTOCOL
 from mllmrec.errors import Refusal
-from mllmrec.policy.bars import flattery, held_to_the_bar
+from mllmrec.policy.bars import flattery, held_to_the_bar, too_few, without_a_list
 from mllmrec.policy.full import FULL, Way, found_rate, size_of
 from mllmrec.policy.measures import flat, measure
 from mllmrec.policy.positions import by_position, dependence, over_orders, rows_of
@@ -198,13 +198,18 @@ class Evaluate(Stage):
     def run(self, job: Job) -> Metrics:
         results: dict[str, Any] = {"protocols": {}, "differences": [], "warnings": []}
         results["notes"] = flattery(self.protocols, self.policies)
+        results["notes"] += without_a_list(self.protocols, self.policies)
+        if idle := [f"{a} and {b}" for a, b in self.compare if not {a, b} <= job.inputs.keys()]:
+            log.info("not compared, as not both are ranked: %s", ", ".join(idle))
         found = {protocol: self.read(job, protocol) for protocol in self.protocols}
         ks = self.admissible({name: first_of(by).candidates for name, by in found.items()})
         for protocol, kept in ks.items():
             by = found[protocol]
             check_same_samples({policy: {protocol: one} for policy, one in by.items()}, protocol)
             results["protocols"][protocol] = self.measured(job, protocol, by, kept)
-            if kept:
+            if few := too_few(protocol, len(first_of(by).samples)):
+                results["warnings"].append(few)
+            elif kept:
                 k = max((k for k in kept if k <= self.compare_k), default=min(kept))
                 results["differences"] += self.differences(by, protocol, k, job.seed)
                 warnings, notes = held_to_the_bar(by, protocol, k, job.seed)
@@ -267,9 +272,7 @@ class Evaluate(Stage):
     ) -> list[dict[str, Any]]:
         found = []
         for first, second in self.compare:
-            if first not in by or second not in by:
-                log.info("%s: %s and %s are not both ranked, not compared", protocol, first, second)
-            else:
+            if first in by and second in by:
                 a, b = (ranking.ndcg(by[name].ranks, k) for name in (first, second))
                 found.append(
                     {"protocol": protocol, "first": first, "second": second, "metric": f"ndcg@{k}"}

@@ -102,6 +102,13 @@ def test_other_marks_names_and_no_header(read):
     )
 
 
+@pytest.mark.parametrize("stars", ["nan", "inf", "", "good"])
+def test_stars_are_numbers_that_can_be_compared(read, stars):
+    ratings = f"user_id,item_id,timestamp,stars\nu1,7,20,{stars}\n".encode()
+    with pytest.raises(Refusal, match=rf"line 2: field stars, value '{stars}': not a number"):
+        read({"r.csv": ratings, "i.csv": ITEMS}, columns={"rating": "stars"}, min_rating=4)
+
+
 @pytest.mark.parametrize(
     ("typed", "mark"), [("tab", b"\t"), ("semicolon", b";"), ("space", b" "), ("|", b"|")]
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from mllmrec.policy.bars import flattery, held_to_the_bar
+from mllmrec.policy.bars import flattery, held_to_the_bar, too_few, without_a_list
 from mllmrec.policy.ranked import Ranked
 
 
@@ -45,3 +45,14 @@ def test_uniform_negatives_alone_flatter_popularity():
     assert flattery(["uni9", "pop9"], ["popularity"]) == []
     assert flattery(["full"], ["popularity"]) == []
     assert flattery(["uni9"], ["sft"]) == []
+
+
+def test_models_that_learnt_from_lists_have_none_in_the_catalogue():
+    (note,) = without_a_list(["uni9", "full"], ["popularity", "sft", "backbone_text", "grpo"])
+    assert note.startswith("full: sft, grpo learnt to choose among candidates")
+    assert without_a_list(["uni9"], ["sft"]) == without_a_list(["full"], ["sasrec"]) == []
+
+
+def test_a_handful_of_samples_is_warned_of():
+    assert too_few("uni9", 10) is None
+    assert too_few("uni9", 1).startswith("uni9: only 1 test samples, so nothing is compared")

@@ -82,7 +82,7 @@ def test_verdicts_of_paired_comparisons(tmp_path):
 
 
 def test_comparisons_are_at_the_largest_k_up_to_compare_k(tmp_path):
-    ranks = {"sft": [1, 2], "random": [3, 4]}
+    ranks = {"sft": [1, 2] * 5, "random": [3, 4] * 5}
     _, results = evaluate(tmp_path, ranks, k=[1, 3, 5], compare=[("sft", "random")], compare_k=4)
     (said,) = results["differences"]
     assert said["metric"] == "ndcg@3"
@@ -145,11 +145,18 @@ def test_rows_keep_the_order_of_the_knob(tmp_path):
 
 
 def test_the_result_is_printed(tmp_path, capsys):
-    evaluate(tmp_path, {"sft": [1, 2], "random": [2, 1]}, k=[1], compare=[("sft", "random")])
+    ranks = {"sft": [1, 2] * 10, "random": [2, 1] * 10}
+    evaluate(tmp_path, ranks, k=[1], compare=[("sft", "random")])
     config().goal.show(tmp_path)
     out = capsys.readouterr().out
-    assert "uni9: 10 candidates, 2 test samples" in out
+    assert "uni9: 10 candidates, 20 test samples" in out
     assert "uni9: sft is not distinguishable from random in NDCG@1: +0.0000" in out
+
+
+def test_a_handful_of_samples_gives_no_verdict(tmp_path):
+    ranks = {"sft": [1] * 9, "random": [5] * 9}
+    _, results = evaluate(tmp_path, ranks, k=[5], compare=[("sft", "random")])
+    assert results["differences"] == [] and "only 9 test samples" in results["warnings"][0]
 
 
 def test_it_stands_on_one_ranking_a_policy():

@@ -104,7 +104,7 @@ def test_a_prompt_over_the_limit_is_refused_by_name(fit):
     sample = f"u{sizes.index(max(sizes))}:1"
     count = sum(size + 3 > longest - 1 for size in sizes)
     said = (
-        f"{count} of 13 prompts .* that of sample {sample} has {longest} tokens, "
+        f"{count} of these 13 prompts .* that of sample {sample} has {longest} tokens, "
         rf"the model takes {longest - 1} .*type prompt.too_long=drop_oldest"
     )
     with pytest.raises(Refusal, match=said):
@@ -113,7 +113,9 @@ def test_a_prompt_over_the_limit_is_refused_by_name(fit):
 
 def test_the_newest_item_is_never_dropped(fit, samples):
     bare = min(lengths(fit)) + 3  # the first sample's, with the one item that it has
-    with pytest.raises(Refusal, match=r"13 of 13 .*one history item left.*smaller prompt\.title_w"):
+    with pytest.raises(
+        Refusal, match=r"13 of these 13 .*one history item left.*prompt\.title_w"
+    ):
         fit(bare - 10)
     fit(bare, some=samples.head(1))
 
@@ -124,7 +126,7 @@ def test_one_line_says_how_much_was_left_out(fit, caplog):
     (line,) = caplog.messages
     told = (made.counts["shortened_prompts"], made.counts["dropped_items"])
     assert told[0] > 1 and told[1] > told[0]
-    assert line.startswith(f"{told[0]:.0f} of 13 prompts shortened")
+    assert line.startswith(f"{told[0]:.0f} of these 13 prompts shortened")
     assert f": {told[1]:.0f} oldest" in line
 
 
