@@ -202,7 +202,8 @@ def _checked(scores: Any) -> Floats:
         raise Refusal(
             f"the scores of sample {row} hold NaN, so they rank nothing",
             allowed="finite scores, and -inf where there is no candidate",
-            do="train again with a lower learning rate: sft.learning_rate=1e-5",
+            do="type a lower learning rate of what was ranked: sft.learning_rate=1.0e-5 for the"
+            " model, recommender.NAME.learning_rate=1.0e-4 for a recommender of that NAME",
         )
     return scores
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from mllmrec.seeds import seed_for
@@ -21,6 +22,7 @@ ITEMS = pl.Schema(
 )
 INTERACTIONS = pl.Schema({"user_id": pl.String(), "item_id": pl.String(), "timestamp": pl.Int64()})
 SEQUENCES = pl.Schema({"user_id": pl.String(), "items": pl.List(pl.String)})
+OWNED = SEQUENCES  # all items of a user in any split, none twice
 TIMES = pl.Schema({"times": pl.List(pl.Int64)})  # further, where the data have times
 POPULARITY = pl.Schema({"item_id": pl.String(), "weight": pl.Int64()})  # training interactions
 SAMPLES = pl.Schema(  # and one column of candidates (list of item ids, shuffled) a protocol
@@ -50,10 +52,11 @@ class Prepared:
     """The folder that the stage ``prepare`` publishes, read lazily and only once.
 
     ``items.parquet`` (ITEMS), ``sequences.parquet`` (SEQUENCES, and TIMES where they are known:
-    each user's *training* interactions, oldest first), ``train|validation|test.parquet``
-    (SAMPLES plus a column a protocol; ``train`` has the one column ``train``),
-    ``popularity.parquet`` (POPULARITY), and where the dataset knows its own process
-    ``oracle.parquet`` (sample_id, protocol, scores in the order of the candidates).
+    each user's *training* interactions, oldest first), ``owned.parquet`` (OWNED: all items of
+    each user in any split), ``train|validation|test.parquet`` (SAMPLES plus a column a protocol;
+    ``train`` has the one column ``train``), ``popularity.parquet`` (POPULARITY), and where the
+    dataset knows its own process ``oracle.parquet`` (sample_id, protocol, scores in the order of
+    the candidates).
     ``captioned`` is the folder that the stage ``caption`` publishes, with ``captions.parquet``
     (CAPTIONS), or None where captions are not to be seen.
     """
@@ -90,6 +93,10 @@ class Prepared:
         """A table by the name of its file, for those who need a part: columns, or a count."""
         return pl.scan_parquet(self.folder / f"{table}.parquet")
 
+    def has(self, table: str) -> bool:
+        """Whether there is such a file, as ``scan`` reads it."""
+        return (self.folder / f"{table}.parquet").is_file()
+
     def samples(self, split: Split) -> pl.DataFrame:
         return pl.read_parquet(self.folder / f"{split}.parquet")
 
@@ -108,3 +115,8 @@ class Prepared:
     def oracle(self) -> Path:
         """There only where the dataset knows its own process."""
         return self.folder / "oracle.parquet"
+
+
+def columns(ids: pl.Series, catalogue: pl.Series) -> np.ndarray:
+    """The place of each id in the catalogue: int64; polars' error for one that it lacks."""
+    return ids.cast(pl.Enum(catalogue)).to_physical().cast(pl.Int64).to_numpy()

@@ -109,7 +109,8 @@ def test_ragged_rows_are_padded_below_every_candidate():
 
 
 def test_nan_ranks_nothing():
-    with pytest.raises(Refusal, match=r"sample 1 .*NaN.*learning_rate"):
+    both = r"sample 1 .*NaN.*type.* sft\.learning_rate=.* recommender\.NAME\.learning_rate="
+    with pytest.raises(Refusal, match=both):
         ranks([[1.0, 2.0], [np.nan, 1.0]], [0, 0], seed=0)
 
 

@@ -20,6 +20,16 @@ PROTOCOL = r"^(uni|pop|hard)[1-9]\d*$"  # how negatives are drawn, and how many
 LOOKED_AT = 1 << 18  # samples whose own items are counted at once
 
 
+def as_drawn(protocol: object) -> object:
+    """The protocol itself; ValueError, in words instead of a pattern's, where nobody draws it."""
+    if isinstance(protocol, str) and not re.match(PROTOCOL, protocol):
+        told = "uniN, popN or hardN with N negatives, such as uni9"
+        if protocol == "full":
+            told += "; nothing is drawn for full, which stands in evaluate.protocols alone"
+        raise ValueError(told)
+    return protocol
+
+
 def parsed(protocol: str) -> tuple[str, int]:
     """The kind of a protocol, and how many negatives it has."""
     kind, count = re.fullmatch(r"([a-z]+)(\d+)", protocol).groups()  # type: ignore[union-attr]
@@ -80,7 +90,7 @@ class Pool:
         """The items that hard negatives are drawn from, a list a sample."""
         assert self.hard is not None  # the stage makes it where a protocol asks for it
         barred, group = self.barred(some)
-        return self.hard.lists(some, barred.take(group))
+        return self.hard.lists(some, barred, group)
 
     def left(self, samples: Targets, protocol: str) -> Iterator[tuple[Array, Array]]:
         """The users of samples, and how many items each sample leaves to draw from, in parts."""
@@ -91,7 +101,7 @@ class Pool:
             barred, group = self.barred(some)
             if protocol.startswith("hard"):
                 assert self.hard is not None
-                yield users, self.hard.left(some, barred.take(group))
+                yield users, self.hard.left(some, barred, group)
             elif by_user is not None:
                 yield users, by_user[users]
             else:

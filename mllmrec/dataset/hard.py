@@ -1,6 +1,7 @@
 """Hard negatives: drawn from the items that a sample's own history speaks for most."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from mllmrec.dataset.coded import Array, Lists, spans, starts
+from mllmrec.dataset.coded import Array, Lists, chunks, spans, starts
 from mllmrec.dataset.lines import log_join
-from mllmrec.dataset.negatives import uniforms
+from mllmrec.dataset.negatives import Mine, uniforms
 from mllmrec.dataset.split import Plan, Targets
 from mllmrec.errors import Refusal
 
@@ -20,13 +21,17 @@ CELLS = 1 << 23  # of a table whose columns are all items; bounds memory, change
 
 
 class Hard(Protocol):
-    """Whoever names the items that hard negatives are drawn from."""
+    """Whoever names the items that hard negatives are drawn from.
 
-    def lists(self, some: Targets, barred: Lists) -> Lists:
+    ``barred`` has a list of items for each group of samples (a user, or a sample), ``group``
+    (samples,) says which: what is barred to a user of many samples is not copied for each.
+    """
+
+    def lists(self, some: Targets, barred: Lists, group: Array) -> Lists:
         """A list of items a sample, without those that are barred to it."""
         ...
 
-    def left(self, some: Targets, barred: Lists) -> Array:
+    def left(self, some: Targets, barred: Lists, group: Array) -> Array:
         """How long these lists are."""
         ...
 
@@ -67,7 +72,7 @@ class Cooccurring:
             order=order,
         )
 
-    def lists(self, some: Targets, barred: Lists) -> Lists:
+    def lists(self, some: Targets, barred: Lists, group: Array) -> Lists:
         from scipy import sparse
 
         items = len(self.plan.item_ids)
@@ -78,7 +83,7 @@ class Cooccurring:
             ones = np.ones(len(history.flat))
             met = sparse.csr_array((ones, history.flat, history.start), shape=(len(part), items))
             score = (met @ self.cosine).toarray()
-            mine = barred.part(places.start, min(places.stop, len(some)))
+            mine = barred.take(group[places])  # no more than there are scores
             score[mine.owner, mine.flat] = -1.0  # below all that is not barred
             chosen = self.order[top(score[:, self.order], self.most)]
             parts.append(chosen)
@@ -87,8 +92,8 @@ class Cooccurring:
         first = np.arange(len(table)) * table.shape[1]
         return Lists(start=starts(length), flat=table.ravel()[spans(first, length)])
 
-    def left(self, some: Targets, barred: Lists) -> Array:
-        return np.minimum(len(self.plan.item_ids) - barred.length, self.most)
+    def left(self, some: Targets, barred: Lists, group: Array) -> Array:
+        return np.minimum(len(self.plan.item_ids) - barred.length[group], self.most)
 
 
 def top(scores: Array, most: int) -> Array:
@@ -152,16 +157,32 @@ class Ranked:
     most: int
     best: Lists
 
-    def lists(self, some: Targets, barred: Lists) -> Lists:
-        mine, items = self.best.take(self.plan.user[some.row]), len(self.plan.item_ids)
-        own = np.sort(barred.owner * items + barred.flat)
-        free = ~np.isin(mine.owner * items + mine.flat, own)
+    def lists(self, some: Targets, barred: Lists, group: Array) -> Lists:
+        parts = [*self.parts(some, barred, group)]
+        flat = np.concatenate([self.best.flat[:0], *(part.flat for part in parts)])
+        length = np.concatenate([np.empty(0, np.int64), *(part.length for part in parts)])
+        return Lists(start=starts(length), flat=flat)
+
+    def left(self, some: Targets, barred: Lists, group: Array) -> Array:
+        parts = (part.length for part in self.parts(some, barred, group))
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def parts(self, some: Targets, barred: Lists, group: Array) -> Iterator[Lists]:
+        """The lists of a part of the samples after the other, each of about CELLS entries."""
+        entries = self.best.length[self.plan.user[some.row]]
+        met, first = np.unique(group, return_index=True)
+        entries[first] += barred.length[met]
+        for begin, end in chunks(starts(entries), CELLS):
+            yield self.free(some[begin:end], barred, group[begin:end])
+
+    def free(self, some: Targets, barred: Lists, group: Array) -> Lists:
+        """Of each user's list the first ``most`` that are not barred to the sample."""
+        mine = self.best.take(self.plan.user[some.row])
+        own = Mine.of(barred, group, len(self.plan.item_ids))
+        free = ~own.holds(mine.owner, mine.flat[:, None])[:, 0]
         before = starts(free)  # how many free ones come before each entry
         free &= before[:-1] - before[mine.start[:-1]][mine.owner] < self.most
         return Lists(start=starts(free)[mine.start], flat=mine.flat[free])
-
-    def left(self, some: Targets, barred: Lists) -> Array:
-        return self.lists(some, barred).length
 
     @classmethod
     def read(cls, file: Path, plan: Plan, *, most: int) -> "Ranked":

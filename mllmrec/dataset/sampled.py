@@ -9,13 +9,13 @@ import polars as pl
 
 from mllmrec.dataset.audit import Audit, Fingerprint
 from mllmrec.dataset.candidates import Pool, numbers
-from mllmrec.dataset.coded import Lists, starts
+from mllmrec.dataset.coded import Lists, chunks, starts
 from mllmrec.dataset.split import Plan, Targets
 from mllmrec.dataset.written import Written
 from mllmrec.records import Split
 
 ROWS = 1 << 14  # samples in memory at once, and of a row group
-ENTRIES = 1 << 20  # the same of items of training sequences
+ENTRIES = 1 << 20  # the same of items of users' lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,15 @@ def write_sequences(folder: Path, plan: Plan) -> None:
                 times = Lists(start=places.start, flat=plan.time[places.flat])
                 columns.append(times.numbers().alias("times"))
             file.add(pl.DataFrame(columns))
+
+
+def write_owned(folder: Path, plan: Plan) -> None:
+    """``owned.parquet`` (OWNED), every user in it."""
+    with Written(folder / "owned.parquet") as file:
+        for begin, end in chunks(plan.owned.start, ENTRIES):
+            items = plan.owned.part(begin, end).strings(plan.item_ids).alias("items")
+            users = plan.user_ids[begin:end].alias("user_id")
+            file.add(pl.DataFrame([users, items]))
 
 
 def write_popularity(folder: Path, plan: Plan) -> None:

@@ -4,6 +4,7 @@ A *plan* has one list of items a row: a user's, oldest first, or a line of data 
 their own split, where a user may have several.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import polars as pl
 
 from mllmrec.dataset.coded import CHUNK, Array, Lists, chunks, spans, starts
 from mllmrec.dataset.filters import Sequences
+from mllmrec.errors import Refusal
 from mllmrec.records import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -176,10 +178,15 @@ def temporal(met: Sequences, *, validation: float, test: float) -> Plan:
     first time; a user's first interaction from there on to the second is the target of
     validation, the first one at or after the second that of test. So every item of a history,
     and every training interaction, is older than any target of validation or test.
+
+    Raises:
+        Refusal: both times are the same, so that nothing lies between them.
     """
     shares = (1 - validation - test, 1 - test)
     ranks = [min(round(met.size * share), met.size - 1) for share in shares]
     cuts = np.partition(met.time, ranks)[ranks]
+    if cuts[0] == cuts[1]:
+        raise tied(met.time, int(cuts[0]), validation=validation, test=test)
     before = [np.add.reduceat(met.time < cut, met.start[:-1], dtype=np.int64) for cut in cuts]
     places: dict[Split, Array] = {
         "train": before[0] - 1,
@@ -187,6 +194,26 @@ def temporal(met: Sequences, *, validation: float, test: float) -> Plan:
         "test": np.where(before[1] < met.length, before[1], NONE),
     }
     return Plan.of(met, before[0], places)
+
+
+def tied(time: Array, cut: int, *, validation: float, test: float) -> Refusal:
+    """What is wrong with shares whose two cuts fall at one time, and which ones do not."""
+    ways, before = [], time[time < cut]
+    later = math.floor(1e4 * np.count_nonzero(time > cut) / len(time))
+    if later:
+        ways.append(f"prepare.temporal.test below {later / 1e4}")
+    if len(before) and before.min() < before.max():  # else nothing would be left for training
+        least = math.ceil(1e4 * (1 - (len(before) - 0.5) / len(time))) / 1e4
+        ways.append(f"prepare.temporal.validation + prepare.temporal.test above {least}")
+    return Refusal(
+        f"prepare.split=temporal: with prepare.temporal.validation={validation} and"
+        f" prepare.temporal.test={test} both cuts fall at the time {cut}, which"
+        f" {np.count_nonzero(time == cut)} of {len(time)} interactions have, so no target of"
+        " validation lies between them",
+        allowed=", or ".join(ways) or "interactions at more than one time",
+        do="type prepare.temporal.validation=SHARE prepare.temporal.test=SHARE with such shares,"
+        " or prepare.split=leave_one_out",
+    )
 
 
 def as_published(rows: pl.DataFrame) -> Plan:

@@ -48,7 +48,8 @@ def flattery(protocols: Sequence[str], policies: Iterable[str]) -> list[str]:
     return [
         f"{', '.join(uniform)}: uniform negatives are mostly items that few chose, which flatters"
         f" popularity. Negatives drawn by popularity tell taste from counts: type"
-        f" prepare.protocols=[{told}] evaluate.protocols=[{','.join(also)}]"
+        f" prepare.protocols=[{told}] evaluate.protocols=[{','.join(also)}] (prepared anew, and so"
+        " trained anew)"
     ]
 
 

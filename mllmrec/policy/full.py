@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import Field
 
 from mllmrec import ranking
+from mllmrec.dataset.coded import Lists, starts
 from mllmrec.policy.baselines import Catalogue, chunks, columns
 from mllmrec.records import Prepared
 from mllmrec.schema import Model
@@ -63,16 +64,15 @@ class Whole:
     def of(cls, prepared: Prepared, samples: pl.DataFrame) -> Self:
         """All of the pool for these samples, without what their users have chosen otherwise."""
         target = columns(prepared, samples["target"])
-        row, column = owned(prepared, samples)
-        other = column != target[row]
-        starts = np.searchsorted(row[other], np.arange(len(samples) + 1))
+        mine = owned(prepared, samples)
+        is_other = mine.flat != np.repeat(target, mine.length)
         return cls(
             samples=samples,
             ids=prepared.items["item_id"],
             target=target,
             closed=~in_pool(prepared),
-            own=column[other],
-            starts=starts,
+            own=mine.flat[is_other],
+            starts=starts(is_other)[mine.start],
         )
 
     @cached_property
@@ -136,39 +136,20 @@ class Whole:
         return rows.join(lists, on="row", how="left", maintain_order="left").select(*empty, "rank")
 
 
-def owned(prepared: Prepared, samples: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Row of ``samples`` and column of the catalogue of all that their users have, sorted.
-
-    A user has the items of the training sequence, and the histories and targets of the other
-    splits: targets of training samples, and what was before them, are in that sequence.
-    """
-    asked = samples.select("user_id").with_row_index("row")
-    parts = [prepared.sequences.join(asked, on="user_id").select("row", "items")]
-    for split in ("validation", "test"):
-        table = prepared.samples(split).join(asked, on="user_id")
-        parts.append(table.select("row", items=pl.concat_list("history", "target")))
-    pairs = pl.concat(parts).explode("items").drop_nulls("items")
-    size = prepared.items.height
-    numbers = pairs["row"].to_numpy().astype(np.int64) * size + columns(prepared, pairs["items"])
-    row, column = np.divmod(np.unique(numbers), size)
-    tell_unknown(samples, np.bincount(row, minlength=len(samples)))
-    return row, column
-
-
-def tell_unknown(samples: pl.DataFrame, known: np.ndarray) -> None:
-    """Say where users have older items than the tables tell, so that these stay candidates.
-
-    A sample's id ends in the number of items that its user had before. In data that came with
-    their own split those older than a history are in no table, unless they are for training.
-    """
-    place = samples["sample_id"].str.extract(r":(\d+)$", 1).cast(pl.Int64).fill_null(0)
-    missing = place.to_numpy() + 1 - known
-    if (missing > 0).any():
-        log.warning(
-            "full: of %d of %d samples up to %d items that their users had before are in no table,"
-            " so they stay candidates: a larger prepare.history_length keeps more",
-            *((missing > 0).sum(), len(samples), missing.max()),
-        )
+def owned(prepared: Prepared, samples: pl.DataFrame) -> Lists:
+    """The columns of all items that each sample's user has in any split: a list a sample."""
+    asked = samples.lazy().select("user_id").unique()
+    found = (
+        prepared.scan("owned")
+        .join(asked, on="user_id", how="semi")
+        .with_columns(pl.col("items").cast(pl.List(pl.Enum(prepared.items["item_id"]))))
+        .collect(engine="streaming")  # ids are text a part at a time
+    )
+    flat = found["items"].explode().to_physical().cast(pl.UInt32).to_numpy()
+    users = found.select("user_id").with_row_index("number")
+    number = samples.join(users, on="user_id", how="left", maintain_order="left")["number"]
+    length = found["items"].list.len().cast(pl.Int64).to_numpy()
+    return Lists(start=starts(length), flat=flat).take(number.to_numpy())
 
 
 def in_pool(prepared: Prepared) -> np.ndarray:
@@ -180,17 +161,10 @@ def in_pool(prepared: Prepared) -> np.ndarray:
     counted = json.loads((prepared.folder / "stats.json").read_text())["counts"]["items"]
     if counted == size:
         return np.ones(size, dtype=bool)
-    tables = [prepared.samples(split) for split in ("validation", "test")]
-    lists = [prepared.sequences["items"], *(table["history"] for table in tables)]
-    met = [*(column.explode().drop_nulls() for column in lists), *(t["target"] for t in tables)]
+    met = prepared.scan("owned").select(pl.col("items").explode().unique())
     pool = np.zeros(size, dtype=bool)
-    pool[columns(prepared, pl.concat([one.alias("item") for one in met]).unique())] = True
+    pool[columns(prepared, met.collect(engine="streaming")["items"])] = True
     log.info("full: %d of %d items are candidates of somebody", np.count_nonzero(pool), size)
-    if np.count_nonzero(pool) < counted:
-        log.warning(
-            "full: %d items of the pool are in no sample and no training sequence, and left out",
-            counted - np.count_nonzero(pool),
-        )
     return pool
 
 

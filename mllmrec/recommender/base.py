@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mllmrec.schema import Model
 
@@ -17,7 +17,7 @@ Scalar = bool | int | float | str | None
 
 
 class Range(Model):
-    """Values from ``low`` to ``high``, both included; whole ones if both are; ``log``: by ratio."""
+    """Values from ``low`` to ``high``, both included; whole if the knob is; ``log``: by ratio."""
 
     low: int | float
     high: int | float
@@ -36,6 +36,14 @@ class Tune(Model):
     trials: Annotated[int, Field(ge=0)]
     minutes: Annotated[float, Field(gt=0)] | None
     space: dict[str, list[Scalar] | Range]
+
+    @field_validator("space")
+    @classmethod
+    def _in_one_order(
+        cls, space: dict[str, list[Scalar] | Range]
+    ) -> dict[str, list[Scalar] | Range]:
+        """By name: what is tried must not hang on an order that the artifact's id knows not of."""
+        return dict(sorted(space.items()))
 
 
 NO_SEARCH: dict[str, Any] = {"trials": 0, "minutes": None, "space": {}}

@@ -43,7 +43,13 @@ def run_fit(
         tuning = {**knobs.tune.model_dump(mode="json"), "done": len(trials), "best": best}
         seconds = sum(trial.seconds for trial in trials)
         rows = [
-            {"trial": n, "ndcg@10": one.found, "epochs": one.epochs, **one.values}
+            {
+                "trial": n,
+                "ndcg@10": one.found,
+                "diverged": one.diverged,
+                "epochs": one.epochs,
+                **one.values,
+            }
             for n, one in enumerate(trials)
         ]
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(out / TRIALS)

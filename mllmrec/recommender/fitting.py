@@ -105,7 +105,7 @@ def fit(knobs: Recommender, task: Task, scratch: Path, seed: int, label: str, lo
             if one.number >= len(progress.curve):
                 began = time.monotonic()
                 loss = steps(network, optimiser, one, task, seed)
-                check_finite(loss, knobs)
+                check_finite(loss, knobs, progress.seconds + time.monotonic() - began)
                 take(progress, network, {"epoch": one.epoch, "loss": loss, **judged(network, task)})
                 progress.seconds += time.monotonic() - began
                 save(progress, network, optimiser, scratch)
@@ -154,15 +154,23 @@ def steps(network: Network, optimiser: Any, one: Round, task: Task, seed: int) -
     return torch.stack(losses).mean().item()
 
 
-def check_finite(loss: float, knobs: Recommender) -> None:
+class Diverged(Refusal):
+    """The loss has not stayed finite; ``seconds`` is what the fit has taken until then."""
+
+    seconds = 0.0
+
+
+def check_finite(loss: float, knobs: Recommender, seconds: float) -> None:
     """Refuse weights that can only be of no use."""
     if not np.isfinite(loss):
         rate = knobs.learning_rate
-        raise Refusal(
+        refusal = Diverged(
             f"recommender.{knobs.name}.learning_rate={rate}: the loss has become {loss}",
             allowed="settings under which the loss stays finite",
             do=f"type recommender.{knobs.name}.learning_rate={rate / 10:.1e}",
         )
+        refusal.seconds = seconds
+        raise refusal
 
 
 def take(progress: Progress, network: Network, line: dict[str, float]) -> None:

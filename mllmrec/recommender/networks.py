@@ -4,13 +4,14 @@ Rows are whole numbers (rows, places): items by their column in the catalogue, t
 all of one length, so that nothing is ever padded. Items' embeddings are the output weights too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from mllmrec.recommender.base import Attentive, Recommender
@@ -19,12 +20,27 @@ if TYPE_CHECKING:
     from mllmrec.recommender.sasrec_cql import SASRecCQL
 
 STD = 0.02  # of the embeddings at the beginning
+CELLS = 64_000_000  # scores a loss holds at once: 256 MB, and as much for each step of its gradient
+
+
+def in_parts(part: Callable[[slice, float], Tensor], rows: int, cells: int) -> Tensor:
+    """The sum of a loss over parts of the rows, each of at most CELLS scores, ``cells`` a row.
+
+    ``part`` takes the rows and their share of all. Where one part does not do, each is computed
+    once more for its gradient (Chen et al., 2016), so that the scores of one alone are ever held.
+    """
+    each = max(1, CELLS // cells)
+    if rows <= each:
+        return part(slice(0, rows), 1.0)
+    losses = [
+        checkpoint(part, some, (some.stop - some.start) / rows, use_reentrant=False)
+        for some in (slice(n, min(n + each, rows)) for n in range(0, rows, each))
+    ]
+    return torch.stack(losses).sum()
 
 
 class Network(nn.Module):
     """Scores of the whole catalogue after a history."""
-
-    more = 1  # items of a training row beyond those that the network sees of a history
 
     def __init__(self, knobs: "Recommender", items: int, special: int = 0) -> None:
         super().__init__()
@@ -48,7 +64,15 @@ class Network(nn.Module):
     def loss(self, rows: Tensor, losing: Tensor, rng: np.random.Generator) -> Tensor:
         """The mean loss of rows, over the items that ``losing`` (rows, places) says are told."""
         states = self.states(rows[:, :-1])[losing[:, 1:]]
-        return F.cross_entropy(self.logits(states), rows[:, 1:][losing[:, 1:]])
+        return self.told(states, rows[:, 1:][losing[:, 1:]])
+
+    def told(self, states: Tensor, chosen: Tensor) -> Tensor:
+        """The mean cross entropy of what was chosen at each state, (told, hidden_size)."""
+
+        def part(some: slice, share: float) -> Tensor:
+            return share * F.cross_entropy(self.logits(states[some]), chosen[some])
+
+        return in_parts(part, len(states), self.count)
 
     def follow(self) -> None:
         """What moves after a step of the optimiser without a gradient of its own."""
@@ -146,7 +170,7 @@ class BERT4RecNetwork(AttentiveNetwork):
     def loss(self, rows: Tensor, losing: Tensor, rng: np.random.Generator) -> Tensor:
         hidden = self.hidden(rows.shape, rng).to(rows.device)
         states = self.states(rows.masked_fill(hidden, self.count))[hidden]
-        return F.cross_entropy(self.logits(states), rows[hidden])
+        return self.told(states, rows[hidden])
 
 
 class SASRecCQLNetwork(SASRecNetwork):
@@ -162,15 +186,21 @@ class SASRecCQLNetwork(SASRecNetwork):
 
     def loss(self, rows: Tensor, losing: Tensor, rng: np.random.Generator) -> Tensor:
         states, chosen, told = self.states(rows[:, :-1]), rows[:, 1:], losing[:, 1:]
-        fits = F.cross_entropy(self.logits(states[told]), chosen[told])
-        return fits + conservative(
-            self.value(states),
-            self.slow(states.detach()),
-            chosen,
-            told,
-            discount=self.discount,
-            alpha=self.alpha,
-        )
+
+        def part(some: slice, share: float) -> Tensor:
+            shares = [part_of(these, some) if share < 1 else 1.0 for these in (told, told[:, :-1])]
+            return conservative(
+                self.value(states[some]),
+                self.slow(states[some].detach()),
+                chosen[some],
+                told[some],
+                discount=self.discount,
+                alpha=self.alpha,
+                shares=shares,
+            )
+
+        scores = 2 * chosen.shape[1] * self.count  # a row's, of both heads
+        return self.told(states[told], chosen[told]) + in_parts(part, len(rows), scores)
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -178,17 +208,31 @@ class SASRecCQLNetwork(SASRecNetwork):
             slow.lerp_(value, self.share)
 
 
+def part_of(told: Tensor, some: slice) -> float:
+    """How much of what is told, some rows tell."""
+    return told[some].sum().item() / max(told.sum().item(), 1)
+
+
 def conservative(
-    value: Tensor, slow: Tensor, chosen: Tensor, told: Tensor, *, discount: float, alpha: float
+    value: Tensor,
+    slow: Tensor,
+    chosen: Tensor,
+    told: Tensor,
+    *,
+    discount: float,
+    alpha: float,
+    shares: Sequence[float] = (1.0, 1.0),
 ) -> Tensor:
     """TD by double Q-learning with reward 1, and the penalty of CQL.
 
     ``value`` and ``slow`` are (rows, places, items), ``chosen`` and ``told`` (rows, places): what
     was chosen at each place, and whether it is of this row to learn. 0 where nothing can be told.
+    Of a part of the rows, ``shares`` are what it has of all penalties, and of all errors of TD.
     """
     own = value.gather(-1, chosen[..., None])[..., 0]
     penalty = (value.logsumexp(-1) - own)[told].mean()
     best = value[:, 1:].argmax(-1, keepdim=True)
     goal = 1 + discount * slow[:, 1:].gather(-1, best)[..., 0].detach()
     error = (own[:, :-1] - goal)[told[:, :-1]]
-    return alpha * penalty + (error.square().mean() if error.numel() else 0.0)
+    means = alpha * penalty, error.square().mean() if error.numel() else 0.0
+    return shares[0] * means[0] + shares[1] * means[1]

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from mllmrec.records import Prepared
+from mllmrec.records import Prepared, columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,6 @@ class Asked:
             targets=self.targets[start:stop],
             seen=(rows[kept] - start, cells[kept]),
         )
-
-
-def columns(ids: pl.Series, catalogue: pl.Series) -> np.ndarray:
-    """The place of each id in the catalogue: int64."""
-    return ids.cast(pl.Enum(catalogue)).to_physical().cast(pl.Int64).to_numpy()
 
 
 def ends(lists: pl.Series) -> np.ndarray:

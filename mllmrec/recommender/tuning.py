@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mllmrec.artifacts import write_json
 from mllmrec.errors import Refusal
 from mllmrec.recommender.base import Range, Recommender, Scalar
-from mllmrec.recommender.fitting import NDCG, Log, Progress, Task, fit
+from mllmrec.recommender.fitting import NDCG, Diverged, Log, Progress, Task, fit
 from mllmrec.seeds import seed_for
 
 log = logging.getLogger(__name__)
@@ -22,10 +22,14 @@ STARTUP = 5  # trials that are drawn at random before the search looks at what t
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Settings that were tried, and what validation said; 0 where the loss did not stay finite."""
+    """Settings that were tried, and what validation said.
+
+    ``diverged``: the loss did not stay finite, so validation was not asked, and ``found`` is 0.
+    """
 
     values: dict[str, Scalar]
     found: float
+    diverged: bool
     epochs: float
     seconds: float
 
@@ -53,9 +57,9 @@ def tune(
         for other in {*range(len(trials))} - {best_of(trials)}:
             shutil.rmtree(folder_of(scratch, other), ignore_errors=True)
     best = best_of(trials)
-    if not trials[best].found:
+    if trials[best].diverged:
         raise Refusal(
-            f"{label}: no trial of {len(trials)} has learnt anything",
+            f"{label}: the loss of no trial of {len(trials)} has stayed finite",
             allowed="a space with settings under which the loss stays finite",
             do=f"type recommender.{knobs.name}.tune.trials=0, or give its tune.space lower rates",
         )
@@ -69,12 +73,14 @@ def tried(
     """A fit at these settings; the same one again is read from its checkpoint."""
     try:
         progress = fit(knobs.at(values), task, scratch, seed, label, lambda metrics, step: None)
-    except Refusal as refusal:  # of a loss that is not finite
-        log.warning("%s", refusal.wrong)
-        return Trial(values=values, found=0.0, epochs=0.0, seconds=0.0), Progress()
+    except Diverged as fault:
+        log.warning("%s", fault.wrong)
+        lost = Trial(values=values, found=0.0, diverged=True, epochs=0.0, seconds=fault.seconds)
+        return lost, Progress()
     told = Trial(
         values=values,
         found=progress.found[NDCG],
+        diverged=False,
         epochs=progress.curve[-1]["epoch"],
         seconds=progress.seconds,
     )
@@ -86,8 +92,8 @@ def folder_of(scratch: Path, number: int) -> Path:
 
 
 def best_of(trials: Sequence[Trial]) -> int:
-    """The first one of the highest NDCG."""
-    return max(range(len(trials)), key=lambda number: trials[number].found)
+    """The first one of the highest NDCG; one that has diverged only where all have."""
+    return max(range(len(trials)), key=lambda n: (not trials[n].diverged, trials[n].found))
 
 
 def is_late(knobs: Recommender, trials: Sequence[Trial]) -> bool:
@@ -103,7 +109,7 @@ def suggested(knobs: Recommender, trials: Sequence[Trial], seed: int) -> dict[st
     """
     import optuna
 
-    space = {name: distribution(among) for name, among in knobs.tune.space.items()}
+    space = {name: distribution(knobs, name) for name in knobs.tune.space}
     own = {name: knobs.settings()[name] for name in space}
     if not trials and all(is_within(own[name], knobs.tune.space[name]) for name in space):
         return own
@@ -121,16 +127,26 @@ def suggested(knobs: Recommender, trials: Sequence[Trial], seed: int) -> dict[st
     return dict(study.ask(space).params)
 
 
-def distribution(among: list[Scalar] | Range) -> Any:
-    """What optuna calls the values of a knob."""
+def distribution(knobs: Recommender, name: str) -> Any:
+    """What optuna calls the values of a knob: of a range whole ones unless the knob is a float."""
     from optuna import distributions
 
+    among = knobs.tune.space[name]
     if not isinstance(among, Range):
         return distributions.CategoricalDistribution(among)
-    if isinstance(among.low, int) and isinstance(among.high, int):
-        return distributions.IntDistribution(among.low, among.high, log=among.log)
-    return distributions.FloatDistribution(among.low, among.high, log=among.log)
+    if float in kinds(type(knobs).model_fields[name].annotation):
+        return distributions.FloatDistribution(among.low, among.high, log=among.log)
+    return distributions.IntDistribution(int(among.low), int(among.high), log=among.log)
+
+
+def kinds(annotation: Any) -> list[Any]:
+    """The plain types that an annotation is made of."""
+    inner = get_args(annotation)
+    return [kind for one in inner for kind in kinds(one)] if inner else [annotation]
 
 
 def is_within(value: Any, among: list[Scalar] | Range) -> bool:
-    return among.low <= value <= among.high if isinstance(among, Range) else value in among
+    """Whether the search may try a knob's own value, which may be null."""
+    if isinstance(among, Range):
+        return value is not None and among.low <= value <= among.high
+    return value in among

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import polars as pl
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from mllmrec.dataset.audit import Audit, judge, table
 from mllmrec.dataset.base import Dataset, Tables, shaped
-from mllmrec.dataset.candidates import PROTOCOL, Pool, parsed, stored_weights
+from mllmrec.dataset.candidates import PROTOCOL, Pool, as_drawn, parsed, stored_weights
 from mllmrec.dataset.filters import Sequences
 from mllmrec.dataset.hard import Cooccurring, Hard, Ranked
 from mllmrec.dataset.lines import log_join
 from mllmrec.dataset.oracle import oracle_metrics, oracle_scores
 from mllmrec.dataset.placed import adopted, whole
 from mllmrec.dataset.planned import planned
-from mllmrec.dataset.sampled import Sampled, write_popularity, write_sequences
+from mllmrec.dataset.sampled import Sampled, write_owned, write_popularity, write_sequences
 from mllmrec.dataset.split import SPLITS, Plan, Targets, leave_one_out, temporal
 from mllmrec.dataset.stored import Role, asked, files, read
 from mllmrec.errors import Refusal
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mllmrec.schema import Config
 
 log = logging.getLogger(__name__)
-Protocol = Annotated[str, Field(pattern=PROTOCOL)]
+Protocol = Annotated[str, Field(pattern=PROTOCOL), BeforeValidator(as_drawn)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -50,7 +50,7 @@ class Prepare(Stage):
     """
 
     name: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[str, ...]] = ("dataset",)
 
     history_length: PositiveInt
@@ -140,6 +140,7 @@ class Prepare(Stage):
         shaped(items, ITEMS).write_parquet(job.out / "items.parquet")
         write_popularity(job.out, plan)
         write_sequences(job.out, plan)
+        write_owned(job.out, plan)
         audit, prints = Audit(plan=plan, items=tables.items.height), dict[str, str]()
         for one in made.values():
             prints |= one.write(job.out, pool, audit, seed=job.seed)

@@ -79,7 +79,7 @@ class Rank(Stage):
     """
 
     name: ClassVar[str] = "rank"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
     needs_torch: ClassVar[bool] = True  # but for the baselines, which are done in a moment
 

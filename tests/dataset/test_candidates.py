@@ -1,9 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import polars as pl
 import pytest
 
-from mllmrec.dataset.candidates import Pool, parsed, stored_weights
-from mllmrec.dataset.hard import Cooccurring
+from mllmrec.dataset.candidates import Pool, as_drawn, parsed, stored_weights
+from mllmrec.dataset.hard import Cooccurring, Ranked
 from mllmrec.errors import Refusal
 from tests.dataset import plans
 
@@ -69,6 +71,28 @@ def test_too_few_hard_ones_are_told_before_any_is_drawn():
     assert told(made, "hard4")[0].replace("g", "").strip("hijkl") == ""
 
 
+@pytest.mark.parametrize("kind", ["cooccurrence", "ranked"])
+def test_looking_at_what_is_left_copies_no_list_for_each_sample(kind):
+    """A user of 3,000 items, each one a target: all lists for all samples were 9,000,000."""
+    own = [("x", f"{n:04d}", n) for n in range(3000)]
+    own += [(user, f"y{n}", n) for user in "vw" for n in range(20)]
+    names = ["user_id", "item_id", "timestamp"]
+    plan = plans.leave_one_out(plans.met(pl.DataFrame(own, schema=names, orient="row")))
+    if kind == "ranked":
+        best = pl.Series([plan.item_ids[-100:].to_list()] * 3)  # 80 of x's own
+        made = Ranked.of(best, plan, most=9)
+    else:
+        made = Cooccurring(plan=plan, history_length=3, most=9, cosine=None, order=None)
+    some = plan.targets("train", windows="sliding", min_history=1)
+    asked = pool(plan, hard=made)
+    tracemalloc.start()
+    ((users, left),) = asked.left(some, "hard9")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(users) == 2997 + 2 * 17 and left.tolist() == [9] * len(users)
+    assert peak < {"cooccurrence": 1e6, "ranked": 40e6}[kind]
+
+
 def test_names_of_protocols():
     assert parsed("uni9") == ("uni", 9) and parsed("hard100") == ("hard", 100)
 
@@ -121,3 +145,11 @@ def test_new_users_change_nobody_elses_candidates():
         ids = more.described(some, 1)["sample_id"].to_list()
         after = made.candidates(some, ids, protocol, seed=0)
         assert ["".join(made.item_ids.gather(row)) for row in after[[0, 2]]] == before
+
+
+def test_a_protocol_that_nobody_draws_is_told_in_words():
+    assert as_drawn("hard12") == "hard12"
+    with pytest.raises(ValueError, match=r"hardN with N negatives, such as uni9$"):
+        as_drawn("uni0")
+    with pytest.raises(ValueError, match=r"stands in evaluate\.protocols alone"):
+        as_drawn("full")

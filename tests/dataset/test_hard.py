@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from mllmrec.dataset import hard
-from mllmrec.dataset.coded import Lists
+from mllmrec.dataset.coded import Lists, starts
 from mllmrec.dataset.hard import Cooccurring, Ranked, drawn_from, top
 from mllmrec.dataset.negatives import keys
 from mllmrec.dataset.split import as_published
@@ -24,7 +24,7 @@ def named(plan, lists):
 
 
 def barred(plan, some):
-    return plan.owned.take(plan.user[some.row])
+    return plan.owned, plan.user[some.row]
 
 
 def cosine(plan, one, other):
@@ -57,11 +57,11 @@ def test_the_most_co_occurring_with_the_history_come_first():
     made = Cooccurring.of(PLAN, history_length=3, most=1)
     # x is shown a, b, f: c goes with a and b, d with a alone; w's e and f go with nothing, so
     # that the most popular item that w does not have comes first, a; y has d or e, both at 0.
-    assert named(PLAN, made.lists(TEST, barred(PLAN, TEST))) == ["c", "d", "b", "a"]
-    assert made.left(TEST, barred(PLAN, TEST)).tolist() == [1, 1, 1, 1]
+    assert named(PLAN, made.lists(TEST, *barred(PLAN, TEST))) == ["c", "d", "b", "a"]
+    assert made.left(TEST, *barred(PLAN, TEST)).tolist() == [1, 1, 1, 1]
     many = Cooccurring.of(PLAN, history_length=3, most=9)
-    assert named(PLAN, many.lists(TEST, barred(PLAN, TEST))) == ["cde", "de", "bce", "abcd"]
-    assert many.left(TEST, barred(PLAN, TEST)).tolist() == [3, 2, 3, 4]
+    assert named(PLAN, many.lists(TEST, *barred(PLAN, TEST))) == ["cde", "de", "bce", "abcd"]
+    assert many.left(TEST, *barred(PLAN, TEST)).tolist() == [3, 2, 3, 4]
 
 
 def test_an_item_in_two_lines_of_a_user_counts_once():
@@ -85,7 +85,7 @@ def test_the_same_as_by_plain_loops(words, most, cells):
     some = plan.targets("test", windows="last", min_history=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hard, "CELLS", cells)
-        lists = Cooccurring.of(plan, history_length=2, most=most).lists(some, barred(plan, some))
+        lists = Cooccurring.of(plan, history_length=2, most=most).lists(some, *barred(plan, some))
     popularity = dict(zip(plan.item_ids, plan.popularity.tolist(), strict=True))
     for told, row in zip(named(plan, lists), some.row, strict=True):
         mine = own[plan.user_ids[int(row)]]
@@ -129,15 +129,43 @@ ROWS = [("x:3", [*"gdcabe"]), ("y:4", [*"eda"]), ("z:3", [*"qbecd"]), ("w:2", [*
 
 def test_the_best_of_a_users_list_without_what_is_barred(tmp_path):
     made = ranked(tmp_path, ROWS)
-    assert named(PLAN, made.lists(TEST, barred(PLAN, TEST))) == ["cd", "de", "be", "ab"]
-    assert made.left(TEST, barred(PLAN, TEST)).tolist() == [2, 2, 2, 2]
+    assert named(PLAN, made.lists(TEST, *barred(PLAN, TEST))) == ["cd", "de", "be", "ab"]
+    assert made.left(TEST, *barred(PLAN, TEST)).tolist() == [2, 2, 2, 2]
     some = PLAN.targets("validation", windows="last", min_history=1)[np.array([2, 0])]
-    assert named(PLAN, made.lists(some, barred(PLAN, some))) == ["be", "cd"]
+    assert named(PLAN, made.lists(some, *barred(PLAN, some))) == ["be", "cd"]
+
+
+@settings(max_examples=40)
+@given(data=st.data(), cells=st.sampled_from([1, 7, 1 << 23]), most=st.integers(1, 4))
+def test_the_best_are_those_of_plain_loops(data, cells, most):
+    """Samples in groups of any kind, and lists that are looked at in parts."""
+    some = PLAN.targets("train", windows="sliding", min_history=1)
+    word = st.lists(st.integers(0, len(PLAN.item_ids) - 1), unique=True, max_size=7)
+    best = data.draw(st.lists(word, min_size=4, max_size=4))
+    given = data.draw(st.lists(word, min_size=1, max_size=3))
+    which = st.integers(0, len(given) - 1)
+    group = np.array(data.draw(st.lists(which, min_size=len(some), max_size=len(some))), int)
+    made = Ranked(plan=PLAN, most=most, best=of(best))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hard, "CELLS", cells)
+        lists = made.lists(some, of(given), group)
+        left = made.left(some, of(given), group)
+    expected = [
+        [item for item in best[PLAN.user[row]] if item not in given[number]][:most]
+        for row, number in zip(some.row, group, strict=True)
+    ]
+    assert lists.numbers().to_list() == expected
+    assert left.tolist() == [*map(len, expected)]
+
+
+def of(rows):
+    flat = np.array([item for row in rows for item in row], np.uint32)
+    return Lists(start=starts(np.array([*map(len, rows)])), flat=flat)
 
 
 def test_of_a_user_who_was_ranked_twice_the_last_list_counts(tmp_path):
     made = ranked(tmp_path, [("x:2", [*"ab"]), *ROWS])
-    assert named(PLAN, made.lists(TEST, barred(PLAN, TEST)))[0] == "cd"
+    assert named(PLAN, made.lists(TEST, *barred(PLAN, TEST)))[0] == "cd"
 
 
 def test_a_user_without_a_list_is_refused(tmp_path):

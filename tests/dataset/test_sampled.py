@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from mllmrec.dataset import sampled
 from mllmrec.dataset.audit import Audit
 from mllmrec.dataset.negatives import SHUFFLE, keys, uniforms
-from mllmrec.dataset.sampled import Sampled, write_popularity, write_sequences
-from mllmrec.dataset.split import SPLITS
+from mllmrec.dataset.sampled import Sampled, write_owned, write_popularity, write_sequences
+from mllmrec.dataset.split import SPLITS, as_published
+from mllmrec.records import OWNED
 from tests.dataset import plans
 from tests.dataset.test_candidates import pool
 from tests.dataset.test_negatives import by_loops
@@ -22,6 +23,7 @@ def write(plan, folder, seed=5):
     audit, prints = Audit(plan=plan, items=len(plan.item_ids)), {}
     write_popularity(folder, plan)
     write_sequences(folder, plan)
+    write_owned(folder, plan)
     for split in SPLITS:
         targets = plan.targets(split, windows="sliding", min_history=1)
         one = Sampled(split=split, targets=targets, columns=COLUMNS)
@@ -71,6 +73,18 @@ def test_the_same_as_by_plain_loops(words, size, tmp_path_factory):
     told = [(user, [*word[:-2]], [*range(len(word) - 2)]) for user, word in own.items()]
     trained = [row for row in told if row[1]]
     assert pl.read_parquet(folder / "sequences.parquet").rows() == trained
+    everything = [(user, [*word]) for user, word in own.items()]
+    assert pl.read_parquet(folder / "owned.parquet").rows() == everything
+
+
+@pytest.mark.parametrize("size", [1, 3, 1 << 20])
+def test_of_published_lines_a_user_owns_all_items_of_all(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(sampled, "ENTRIES", size)
+    lines = [("x", [*"cab"], "train"), ("y", [*"bcd"], "validation"), ("x", [*"ae"], "test")]
+    plan = as_published(pl.DataFrame(lines, schema=["user_id", "items", "part"], orient="row"))
+    write_owned(tmp_path, plan)
+    told = pl.read_parquet(tmp_path / "owned.parquet")
+    assert told.rows() == [("x", [*"abce"]), ("y", [*"bcd"])] and told.schema == OWNED
 
 
 def test_the_size_of_the_parts_changes_nothing(tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
 import polars as pl
-from hypothesis import given, settings
+import pytest
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from mllmrec.dataset.split import as_published, leave_one_out, temporal
+from mllmrec.errors import Refusal
 from tests.dataset.plans import listed, log, met
 
 TWO = listed(x="abcdefg", y="abc")
@@ -78,10 +80,39 @@ def test_a_temporal_split_by_hand():
 
 
 def test_ties_at_a_cut_all_fall_after_it():
-    plan = temporal(met(log("xa1 xb5 ya2 yb5 za5 zb5")), validation=0.25, test=0.25)
+    # of the times 1 2 5 5 5 6 7 7 the cuts are the 4th and the 8th: 5 and 7
+    plan = temporal(met(log("xa1 xb5 ya2 yb5 za5 zb6 wa7 wb7")), validation=0.5, test=0.125)
     assert training(plan) == [("x", "a"), ("y", "a")]
-    assert plan.places["validation"].tolist() == [-1, -1, -1]
-    assert plan.places["test"].tolist() == [1, 1, 0]
+    assert plan.places["validation"].tolist() == [1, 1, 0, -1]
+    assert plan.places["test"].tolist() == [-1, -1, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "ways"),
+    [
+        (
+            "xa1 xb5 ya2 yb5 za5 zb5 wa5 wb6",
+            "the time 5, which 5 of 8",
+            "prepare.temporal.test below 0.125, or"
+            " prepare.temporal.validation + prepare.temporal.test above 0.8125",
+        ),
+        ("xa5 xb5 ya5 yb5 za5 zb6", "which 5 of 6", "prepare.temporal.test below 0.1666"),
+        ("xa5 xb5 ya5", "the time 5, which 3 of 3", "interactions at more than one time"),
+    ],
+)
+def test_two_cuts_at_one_time_are_refused(text, told, ways):
+    with pytest.raises(Refusal, match=told) as said:
+        temporal(met(log(text)), validation=0.25, test=0.26)
+    assert "prepare.temporal.validation=0.25 and prepare.temporal.test=0.26" in said.value.wrong
+    assert said.value.allowed == ways
+    assert said.value.do.endswith("or prepare.split=leave_one_out")
+
+
+def test_the_shares_that_the_refusal_names_would_do():
+    own = met(log("xa1 xb5 ya2 yb5 za5 zb5 wa5 wb6"))
+    for validation, test in ((0.25, 0.12), (0.56, 0.26)):
+        plan = temporal(own, validation=validation, test=test)
+        assert all((plan.places[split] > -1).any() for split in ("train", "validation", "test"))
 
 
 ROWS = st.tuples(st.sampled_from("uvwx"), st.sampled_from("abcdefgh"), st.integers(0, 9))
@@ -95,9 +126,11 @@ ROWS = st.tuples(st.sampled_from("uvwx"), st.sampled_from("abcdefgh"), st.intege
 )
 def test_nothing_shown_or_trained_is_as_young_as_a_temporal_target(rows, validation, test):
     names = {"user_id": pl.String(), "item_id": pl.String(), "timestamp": pl.Int64()}
-    plan = temporal(
-        met(pl.DataFrame(rows, schema=names, orient="row")), validation=validation, test=test
-    )
+    own = met(pl.DataFrame(rows, schema=names, orient="row"))
+    try:
+        plan = temporal(own, validation=validation, test=test)
+    except Refusal:  # both cuts at one time
+        reject()
     trained = [time for _, places in plan.training() for time in plan.time[places.flat]]
     for split in ("validation", "test"):
         some = plan.targets(split, windows="last", min_history=1)

@@ -10,6 +10,7 @@ from mllmrec import ranking
 from mllmrec.errors import Refusal
 from mllmrec.policy import baselines
 from mllmrec.policy.baselines import BASELINES, cosines, gathered
+from tests.stage.test_prepare import build, dataset
 
 # Counts: a 3, b 2, c 1, d 0 (d is in the catalogue and in no history); 6 interactions.
 SEQUENCES = pl.DataFrame(
@@ -19,7 +20,19 @@ SEQUENCES = pl.DataFrame(
         "times": [[0, 90], [10, 91, 100], [95]],
     }
 )
-PREPARED = SimpleNamespace(sequences=SEQUENCES, items=pl.DataFrame({"item_id": [*"abcd"]}))
+
+
+def known(sequences, items, counted=None):
+    """What a policy asks of ``Prepared``, with a table ``popularity`` or without one."""
+    return SimpleNamespace(
+        sequences=sequences,
+        items=pl.DataFrame({"item_id": items}),
+        has=lambda table: table == "popularity" and counted is not None,
+        scan=lambda table: pl.LazyFrame(counted),
+    )
+
+
+PREPARED = known(SEQUENCES, [*"abcd"])
 
 
 def scores(name, histories, prepared=PREPARED):
@@ -28,11 +41,25 @@ def scores(name, histories, prepared=PREPARED):
 
 def of(sequences, items):
     table = pl.DataFrame({"user_id": [str(n) for n in range(len(sequences))], "items": sequences})
-    return SimpleNamespace(sequences=table, items=pl.DataFrame({"item_id": items}))
+    return known(table, items)
 
 
 def test_popularity_counts_training_interactions():
     assert scores("popularity", [["a"], []]) == [[3.0, 2.0, 1.0, 0.0]] * 2
+
+
+def test_popularity_is_what_prepare_has_counted():
+    """No sequence is read, and the table's order is its own."""
+    prepared = known(None, [*"abcd"], {"item_id": [*"dbca"], "weight": [0, 2, 1, 3]})
+    assert scores("popularity", [["a"], []], prepared) == [[3.0, 2.0, 1.0, 0.0]] * 2
+
+
+def test_prepare_counts_what_the_sequences_hold(tmp_path):
+    """The same scores with the table as without it, on what the stage has written."""
+    made, _ = build(tmp_path, dataset("toy", users=400, poster_size=16))
+    without = known(made.sequences, made.items["item_id"])
+    assert made.has("popularity") and not made.has("popularities")
+    assert scores("popularity", [[]], made) == scores("popularity", [[]], without)
 
 
 def test_recent_popularity_counts_the_last_tenth_of_the_time():
@@ -42,12 +69,12 @@ def test_recent_popularity_counts_the_last_tenth_of_the_time():
 
 def test_all_is_recent_where_there_is_one_time():
     once = SEQUENCES.with_columns(times=pl.col("times").list.eval(pl.element() * 0 + 7))
-    prepared = SimpleNamespace(sequences=once, items=PREPARED.items)
+    prepared = known(once, [*"abcd"])
     assert scores("popularity_recent", [[]], prepared) == scores("popularity", [[]])
 
 
 def test_without_times_nothing_is_recent():
-    prepared = SimpleNamespace(sequences=SEQUENCES.drop("times"), items=PREPARED.items)
+    prepared = known(SEQUENCES.drop("times"), [*"abcd"])
     with pytest.raises(Refusal, match=r"has no times.*force=\[prepare\]"):
         BASELINES["popularity_recent"](prepared)
 
@@ -80,6 +107,23 @@ def test_cooccurrence_sums_cosines_over_the_history():
 def test_an_item_twice_in_a_sequence_is_one_user():
     table = cosines(of([["a", "b", "a"]], [*"ab"])).toarray()
     assert table.tolist() == [[0.0, pytest.approx(1.0)], [pytest.approx(1.0), 0.0]]
+
+
+def test_cosines_are_the_same_in_parts(monkeypatch):
+    """Twelve bytes a pair, of which eight are the cosine: places in 32 bits."""
+    rng = np.random.default_rng(0)
+    users = [[f"i{n % 30}" for n in rng.zipf(1.4, size=size)] for size in range(1, 25)]
+    data = of(users, [f"i{n}" for n in range(30)])
+    whole = cosines(data)
+    monkeypatch.setattr(baselines, "CELLS", 7 * 30)
+    parts = cosines(data)
+    assert (whole.toarray() == parts.toarray()).all()
+    watched = np.array([[f"i{n}" in row for n in range(30)] for row in users], dtype=float)
+    norm = np.maximum(np.linalg.norm(watched, axis=0), 1e-9)
+    by_hand = (watched / norm).T @ (watched / norm)
+    np.fill_diagonal(by_hand, 0.0)
+    assert parts.toarray() == pytest.approx(by_hand)
+    assert parts.indices.dtype == parts.indptr.dtype == np.int32
 
 
 def test_scores_of_candidates_are_gathered_in_chunks(monkeypatch):

@@ -13,6 +13,7 @@ from mllmrec.policy import baselines, full
 from mllmrec.policy.baselines import BASELINES, gathered
 from mllmrec.policy.full import Whole, found_rate, size_of
 from mllmrec.records import Prepared
+from tests.stage.test_prepare import build, dataset
 
 LETTERS = "abcdefgh"
 SEQUENCES = {"1": "abc", "2": "bd", "3": "acg"}  # training interactions
@@ -35,6 +36,12 @@ def write(folder, *, items=LETTERS, counted=None, parts=(SEQUENCES, VALIDATION, 
     sequences, validation, test = parts
     rows = {"user_id": [*sequences], "items": [[*row] for row in sequences.values()]}
     pl.DataFrame(rows).write_parquet(folder / "sequences.parquet")
+    lines = [*sequences.items(), *((user, [*row, last]) for user, row, last in validation + test)]
+    has = {user: [] for user, _ in reversed(lines)}  # in another order than the samples
+    for user, row in lines:
+        has[user] += [item for item in row if item not in has[user]]
+    told = {"user_id": [*has], "items": [*has.values()]}
+    pl.DataFrame(told).write_parquet(folder / "owned.parquet")
     sampled(validation).write_parquet(folder / "validation.parquet")
     sampled(test).write_parquet(folder / "test.parquet")
     counts = {"counts": {"items": counted or len(items)}}
@@ -70,28 +77,36 @@ def test_two_samples_of_a_user_bar_each_others_targets(tmp_path):
     assert candidates(Whole.of(prepared, prepared.samples("test").head(1))) == ["egh"]
 
 
-def test_items_that_only_adopted_candidates_name_are_nobodys(tmp_path, caplog):
+def test_items_that_only_adopted_candidates_name_are_nobodys(tmp_path):
     """x and y are in the table of items alone; the pool counts 8 items."""
     prepared = write(tmp_path, items=LETTERS + "xy", counted=8)
     whole = Whole.of(prepared, prepared.samples("test"))
     assert candidates(whole) == ["efgh", "cefgh", "defh"]
     assert whole.sizes.tolist() == [4, 5, 4]
     assert sorted(whole.ids.gather(whole.barred(0))) == [*"abcdxy"]
-    assert "left out" not in caplog.text
-    write(tmp_path, items=LETTERS + "xy", counted=9)  # one of the two is in the pool
-    Whole.of(Prepared(tmp_path), prepared.samples("test"))
-    assert "1 items of the pool" in caplog.text
 
 
-def test_items_that_no_table_has_are_told(tmp_path, caplog):
-    """The sample 3:0 of a user with five known items; if it were 3:7, three were missing."""
-    prepared = write(tmp_path)
+@pytest.mark.parametrize("exclude", ["own", "history"])
+def test_of_a_temporal_split_no_item_of_the_users_own_is_a_candidate(tmp_path, exclude):
+    """Neither those after the target of test, nor those that are older than the history."""
+    rng, has = np.random.default_rng(0), {str(user): [] for user in range(6)}
+    for user in has:
+        has[user] = [f"{film:02d}" for film in rng.permutation(30)[:8]]
+    lines = [f"{user}::{film}::5::{at}\n" for user in has for at, film in enumerate(has[user])]
+    (tmp_path / "ratings.dat").write_text("".join(lines))
+    (tmp_path / "movies.dat").write_text("".join(f"{film:02d}::F{film}::\n" for film in range(30)))
+    data = dataset("movietweetings", path=str(tmp_path), min_interactions=5, k_core=None)
+    cut = {"split": "temporal", "temporal": {"validation": 0.25, "test": 0.4}}
+    knobs = {"protocols": ["uni5"], "min_history": 1, "history_length": 2, "exclude": exclude}
+    prepared, _ = build(tmp_path / "made", data, **knobs, **cut)
     samples = prepared.samples("test")
-    Whole.of(prepared, samples)
-    assert "in no table" not in caplog.text
-    ids = samples["sample_id"].replace("3:2", "3:7")
-    Whole.of(prepared, samples.with_columns(sample_id=ids))
-    assert "full: of 1 of 3 samples up to 3 items" in caplog.text
+    whole, catalogue = Whole.of(prepared, samples), prepared.items["item_id"]
+    every = whole.masked(slice(None), np.zeros((len(samples), len(catalogue))))
+    assert samples.height == 6 and whole.sizes.tolist() == [len(catalogue) - 7] * 6
+    for row, sample in zip(every, samples.iter_rows(named=True), strict=True):
+        assert sample["target"] == has[sample["user_id"]][4]  # of places 0 to 7
+        expected = {*catalogue} - {*has[sample["user_id"]]} | {sample["target"]}
+        assert {*catalogue.gather(np.flatnonzero(row == 0))} == expected
 
 
 def test_ranks_and_lists_by_hand(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mllmrec.errors import Refusal
+from mllmrec.recommender import networks
 from mllmrec.recommender.fitted import catalogue_of
 from mllmrec.recommender.fitting import scored
 from tests.recommender.cycle import ITEMS, LENGTH, fitted, item, knobs
@@ -86,6 +87,37 @@ def test_the_loss_is_the_cross_entropy_of_what_is_told(name):
     ]
     found = made.loss(rows, told, np.random.default_rng(0)).item()
     assert found == pytest.approx(sum(by_hand) / 3, abs=1e-4)
+
+
+def learnt(made, rows, told):
+    """The loss, and its gradient by each weight."""
+    made.zero_grad()
+    loss = made.loss(rows, told, np.random.default_rng(0))
+    loss.backward()
+    return loss.item(), {name: w.grad for name, w in made.named_parameters() if w.requires_grad}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_loss_in_parts_is_that_of_the_whole(name, monkeypatch):
+    """Five states at once, or one row of both Q heads; all its gradients too."""
+    made = network(name)
+    rows = torch.randint(ITEMS, (9, LENGTH + 1))
+    told = torch.arange(LENGTH + 1) > torch.arange(9)[:, None] % LENGTH  # unequal shares
+    loss, gradients = learnt(made, rows, told)
+    sizes, linear = [], torch.nn.functional.linear
+
+    def counting(states, weight, bias=None):
+        if len(weight) == ITEMS:
+            sizes.append(states.shape[:-1].numel())
+        return linear(states, weight, bias)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", counting)
+    monkeypatch.setattr(networks, "CELLS", 5 * ITEMS)
+    parts, pieces = learnt(made, rows, told)
+    assert len(sizes) > 4 and max(sizes) <= 5
+    assert parts == pytest.approx(loss, rel=1e-5)
+    for weight, gradient in gradients.items():
+        assert torch.allclose(pieces[weight], gradient, rtol=1e-4, atol=1e-5), weight
 
 
 def test_a_history_that_is_too_long_counts_by_its_last_items(circle, tmp_path):

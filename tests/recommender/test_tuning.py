@@ -1,12 +1,13 @@
 """A search within its budget: the best trial is published, and a kill changes nothing."""
 
 import json
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from mllmrec.errors import Refusal
-from mllmrec.recommender import tuning
+from mllmrec.recommender import fitting, tuning
 from mllmrec.recommender.tuning import Trial, is_late, suggested
 from tests.recommender.cycle import fitted, knobs
 
@@ -88,7 +89,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(where, circle, tmp_path, monk
 
 
 def trial(found, seconds=0.0, **values):
-    return Trial(values=values, found=found, epochs=1.0, seconds=seconds)
+    return Trial(values=values, found=found, diverged=False, epochs=1.0, seconds=seconds)
 
 
 def test_no_trial_is_begun_after_the_minutes():
@@ -129,5 +130,55 @@ def test_a_trial_that_learns_nothing_is_told_and_left_behind(circle, tmp_path):
     fitted(searching(2, {"learning_rate": [1e30, 1e-2]}), circle, tmp_path / "some")
     told = json.loads((tmp_path / "some" / "fit.json").read_text())
     assert told["settings"]["learning_rate"] == 1e-2
-    with pytest.raises(Refusal, match="no trial of 1 has learnt anything"):
+    trials = pl.read_parquet(tmp_path / "some" / "trials.parquet")
+    assert sorted(trials["diverged"]) == [False, True]
+    with pytest.raises(Refusal, match="the loss of no trial of 1 has stayed finite"):
         fitted(searching(1, {"learning_rate": [1e30]}), circle, tmp_path / "none")
+
+
+def test_a_trial_that_finds_nothing_has_not_diverged(circle, tmp_path, monkeypatch):
+    """NDCG@10 of 0 is said by validation, so it is published, before a loss that is lost."""
+    monkeypatch.setattr(fitting, "judged", lambda network, task: {"ndcg@10": 0.0, "hr@10": 0.0})
+    rates = iter([1e30, 1e-2, 1e-3])
+    monkeypatch.setattr(tuning, "suggested", lambda *_: {"learning_rate": next(rates)})
+    found = fitted(searching(3, {"learning_rate": [1e30, 1e-2, 1e-3]}), circle, tmp_path)
+    told = json.loads((tmp_path / "fit.json").read_text())
+    assert found["ndcg@10"] == 0.0 and told["settings"]["learning_rate"] == 1e-2
+
+
+def test_a_trial_that_diverges_takes_its_minutes(circle, tmp_path, monkeypatch):
+    """Four minutes a look at the clock: the first trial takes one between two, and is the last."""
+    times = iter(range(0, 10**6, 240))
+    monkeypatch.setattr(fitting, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    with pytest.raises(Refusal, match="no trial of 1 has"):
+        fitted(searching(3, {"learning_rate": [1e30]}, minutes=3.0), circle, tmp_path)
+    journal = json.loads((tmp_path / ".scratch" / tuning.JOURNAL).read_text())
+    assert [one["seconds"] for one in journal] == [240]
+
+
+def test_the_order_of_the_space_changes_nothing():
+    """An artifact's id does not know it either."""
+    one, other = searching(9), searching(9, dict(reversed(SPACE.items())))
+    assert list(other.tune.space) == sorted(SPACE)
+    for number in range(1, 4):
+        done = [trial(0.1, **suggested(one, [], n)) for n in range(number)]
+        assert suggested(one, done, 3) == suggested(other, done, 3)
+
+
+def test_whole_bounds_of_a_float_are_not_its_values():
+    """And 0.5, which the YAML has, is tried first; bounds with a point are whole for a whole."""
+    space = {
+        "weight_decay": {"low": 0, "high": 1, "log": False},
+        "hidden_size": {"low": 4.0, "high": 16.0, "log": False},
+    }
+    made, done = searching(9, space, weight_decay=0.5), []
+    for number in range(4):
+        done.append(trial(0.1 * number, **suggested(made, done, 0)))
+    assert done[0].values == {"weight_decay": 0.5, "hidden_size": 16}
+    assert all(0 < one.values["weight_decay"] < 1 for one in done)
+    assert all(isinstance(one.values["hidden_size"], int) for one in done)
+
+
+def test_null_lies_in_no_range():
+    made = searching(9, {"stride": {"low": 1, "high": 5, "log": False}})
+    assert suggested(made, [], 0)["stride"] in range(1, 6)

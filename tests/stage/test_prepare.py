@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from mllmrec.errors import Refusal
-from mllmrec.records import ITEMS, POPULARITY, SAMPLES, SEQUENCES, TIMES, Prepared
+from mllmrec.records import ITEMS, OWNED, POPULARITY, SAMPLES, SEQUENCES, TIMES, Prepared
 from mllmrec.stage.base import Job
 from mllmrec.stage.prepare import Prepare
 from tests.launching import config, ids, launch
@@ -48,6 +48,7 @@ def test_the_tables_have_their_columns(toy):
     prepared, metrics = toy
     assert prepared.items.schema == ITEMS
     assert prepared.sequences.schema == pl.Schema(SEQUENCES | TIMES)
+    assert prepared.scan("owned").collect_schema() == OWNED
     for split in ("train", "validation", "test"):
         added = ["train"] if split == "train" else ["uni9", "uni99", "pop9"]
         listed = {name: pl.List(pl.String) for name in added}
@@ -102,7 +103,7 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         build(tmp_path / name, small)
     files = [file for file in (tmp_path / "a").rglob("*") if file.is_file()]
-    assert len(files) == 120 + 8
+    assert len(files) == 120 + 9
     for file in files:
         twin = tmp_path / "b" / file.relative_to(tmp_path / "a")
         assert file.read_bytes() == twin.read_bytes(), file.name

@@ -113,9 +113,7 @@ def test_a_prompt_over_the_limit_is_refused_by_name(fit):
 
 def test_the_newest_item_is_never_dropped(fit, samples):
     bare = min(lengths(fit)) + 3  # the first sample's, with the one item that it has
-    with pytest.raises(
-        Refusal, match=r"13 of these 13 .*one history item left.*prompt\.title_w"
-    ):
+    with pytest.raises(Refusal, match=r"13 of these 13 .*one history item left.*prompt\.title_w"):
         fit(bare - 10)
     fit(bare, some=samples.head(1))
 
