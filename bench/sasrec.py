@@ -190,7 +190,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder of MovieTweetings")
     parser.add_argument("--seeds", type=int, default=2, help="of each side, at least 2")
-    parser.add_argument("--epochs", type=int, default=25, help="of which the best one counts")
+    parser.add_argument("--epochs", type=int, default=50, help="of which the best one counts")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:

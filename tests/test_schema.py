@@ -33,7 +33,7 @@ def wrong(*words):
         (["reward.hit_format.hit=x"], "reward.hit_format.hit='x': input should be a valid number"),
         (["evaluate.policies=[grp]"], "unknown policies ['grp'], known: random, popularity"),
         (["evaluate.k=[0]"], "evaluate.k.0=0: input should be greater than or equal to 1"),
-        (["prepare.protocols=[best9]"], "prepare.protocols.0='best9': string should match"),
+        (["prepare.protocols=[best9]"], "prepare.protocols.0='best9': uniN, popN or hardN"),
         (["dataset.longest=5"], "dataset: must hold: dataset.shortest <= dataset.longest"),
         (["sft.max_steps=null"], "sft: exactly one of epochs and max_steps must be set"),
         (["sft.epochs=1"], "sft: exactly one of epochs and max_steps must be set"),

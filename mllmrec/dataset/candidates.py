@@ -23,10 +23,10 @@ LOOKED_AT = 1 << 18  # samples whose own items are counted at once
 def as_drawn(protocol: object) -> object:
     """The protocol itself; ValueError, in words instead of a pattern's, where nobody draws it."""
     if isinstance(protocol, str) and not re.match(PROTOCOL, protocol):
-        told = "uniN, popN or hardN with N negatives, such as uni9"
-        if protocol == "full":
-            told += "; nothing is drawn for full, which stands in evaluate.protocols alone"
-        raise ValueError(told)
+        raise ValueError(
+            "uniN, popN or hardN with N negatives, such as uni9 (full stands in evaluate.protocols"
+            " alone, as nothing is drawn for it)"
+        )
     return protocol
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mllmrec import ranking
 from mllmrec.artifacts import REPORT, write_json
-from mllmrec.dataset.candidates import PROTOCOL
+from mllmrec.dataset.candidates import PROTOCOL, as_drawn
 from mllmrec.errors import Refusal
 from mllmrec.policy.bars import flattery, held_to_the_bar, too_few, without_a_list
 from mllmrec.policy.full import FULL, Way, found_rate, size_of
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESULTS = "results.json"
-Protocol = Annotated[str, Field(pattern=rf"{PROTOCOL}|^{FULL}$")]
+Protocol = Annotated[
+    str,
+    Field(pattern=rf"{PROTOCOL}|^{FULL}$"),
+    BeforeValidator(lambda name: name if name == FULL else as_drawn(name)),
+]
 
 
 class Evaluate(Stage):

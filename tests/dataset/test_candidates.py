@@ -149,7 +149,6 @@ def test_new_users_change_nobody_elses_candidates():
 
 def test_a_protocol_that_nobody_draws_is_told_in_words():
     assert as_drawn("hard12") == "hard12"
-    with pytest.raises(ValueError, match=r"hardN with N negatives, such as uni9$"):
-        as_drawn("uni0")
-    with pytest.raises(ValueError, match=r"stands in evaluate\.protocols alone"):
-        as_drawn("full")
+    for name in ("uni0", "best9", "full", "uni9 "):
+        with pytest.raises(ValueError, match=r"hardN with N negatives, such as uni9 \(full stands"):
+            as_drawn(name)
