@@ -69,8 +69,9 @@ def test_every_stage_is_published_and_the_result_is_printed(chain):
     folder, said = chain
     made = by_label(folder)
     stages = {"prepare", "caption", "pseudo_cot", "consistency", "assess", "hints validation"}
-    stages |= {"pretrain", "sft", "merge", "grpo", "sft_continued"}
-    policies = {"random", "popularity", "cooccurrence", "oracle", "backbone", "backbone_text"}
+    stages |= {"pretrain", "sft", "merge", "grpo", "sft_continued", "fit sasrec"}
+    policies = {"random", "popularity", "popularity_recent", "markov", "cooccurrence", "sasrec"}
+    policies |= {"oracle", "backbone", "backbone_text"}
     ranks = {f"rank {policy}" for policy in policies | {"sft", "sft_continued", "grpo"}}
     assert set(made) == stages | ranks | {"evaluate"}
     for artifact in made.values():

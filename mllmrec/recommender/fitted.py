@@ -37,11 +37,9 @@ def run_fit(
 
     task = Task.of(prepared, history_length, knobs.validation_samples, seed)
     tuning: dict[str, Any] = {}
-    seconds = 0.0
     if knobs.tune.trials:
         trials, best, progress = tune(knobs, task, scratch, seed, label, log)
         tuning = {**knobs.tune.model_dump(mode="json"), "done": len(trials), "best": best}
-        seconds = sum(trial.seconds for trial in trials)
         rows = [
             {
                 "trial": n,
@@ -56,7 +54,6 @@ def run_fit(
         knobs = knobs.at(trials[best].values)
     else:
         progress = fit(knobs, task, scratch, seed, label, log)
-        seconds = progress.seconds
     save_file(progress.best, out / WEIGHTS)
     parameters = sum(weight.numel() for weight in progress.best.values())
     told = {
@@ -75,7 +72,6 @@ def run_fit(
         **progress.found,
         "epochs": progress.curve[-1]["epoch"],
         "parameters": float(parameters),
-        "seconds": round(seconds, 1),
         **({"trials": float(tuning["done"])} if tuning else {}),
     }
 
