@@ -26,7 +26,7 @@ from mllmrec.dataset import lines
 from mllmrec.dataset.base import Dataset, Tables, folder_of, present, sha256
 from mllmrec.dataset.clock import per_second, whole_times
 from mllmrec.dataset.delimited import HEAD, first_record, records
-from mllmrec.dataset.images import illustrated, pictures
+from mllmrec.dataset.images import Illustrated, illustrated
 from mllmrec.dataset.jsonl import objects
 from mllmrec.dataset.lines import BadRows, Rule
 from mllmrec.dataset.opening import kind
@@ -70,7 +70,7 @@ def missing(name: str, field: str) -> Rule:
     return Rule(bad=is_missing, field=field, value=pl.col(name), why="missing or empty")
 
 
-class Amazon(Dataset):
+class Amazon(Illustrated, Dataset):
     """A category's files in the folder ``path``; ids are strings throughout."""
 
     path: Annotated[str | None, NoEffect()]
@@ -100,24 +100,14 @@ class Amazon(Dataset):
     def present(self, file: Path) -> Path:
         return present(file, layout=LAYOUT, name=NAME)
 
-    def pictures(self) -> dict[str, Path]:
-        """The pictures in ``images/`` by item id; none where there is no such folder."""
-        return pictures(folder_of(self.path, name=NAME) / "images")
-
-    @property
-    def has_pictures(self) -> bool:
-        """None, too, while ``dataset.path`` names no data, which `content` refuses."""
-        try:
-            return bool(self.pictures())
-        except Refusal:
-            return False
+    def images(self) -> Path:
+        return folder_of(self.path, name=NAME) / "images"
 
     def content(self) -> dict[str, Any]:
         """The hash of each file's bytes, pictures by item id."""
         reviews, titles = self.files()
-        found = self.pictures()
         hashes = {"reviews": sha256(reviews), "products": sha256(titles)}
-        return hashes | {"pictures": {item: sha256(found[item]) for item in sorted(found)}}
+        return hashes | {"pictures": self.picture_hashes()}
 
     def load(self, out: Path) -> Tables:
         """Read the files and copy the pictures; refuses bad rows beyond ``max_bad_rows``.
@@ -137,7 +127,7 @@ class Amazon(Dataset):
         known = of_known_items(
             read, items, bad, dropped, file=reviews, titles=titles, how=self.untitled
         )
-        folder = folder_of(self.path, name=NAME) / "images"
+        folder = self.images()
         return Tables(
             items=illustrated(items, folder, out),
             interactions=fetched_later(known, items, folder, out, least=self.k_core or 1),

@@ -8,11 +8,38 @@ from pathlib import Path
 import polars as pl
 
 from mllmrec.dataset.base import shaped
+from mllmrec.dataset.bundle import sha256
+from mllmrec.errors import Refusal
 from mllmrec.records import ITEMS
 
 log = logging.getLogger(__name__)
 KINDS = (".jpg", ".jpeg", ".png", ".webp")
 OUTSIDE = pl.col("picture").str.contains(r"^\s*[/\\]|\\|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)|\x00")
+
+
+class Illustrated:
+    """What a dataset has whose items may have pictures, in a folder beside its files."""
+
+    def images(self) -> Path:
+        """The folder of the pictures, which need not be there."""
+        raise NotImplementedError
+
+    def pictures(self) -> dict[str, Path]:
+        """The pictures that are there, by item id."""
+        return pictures(self.images())
+
+    def picture_hashes(self) -> dict[str, str]:
+        """The hash of each picture's bytes by item id, as a part of `content`."""
+        found = self.pictures()
+        return {item: sha256(found[item]) for item in sorted(found)}
+
+    @property
+    def has_pictures(self) -> bool:
+        """None, too, while ``dataset.path`` names no data, which `content` refuses."""
+        try:
+            return bool(self.pictures())
+        except Refusal:
+            return False
 
 
 def pictures(folder: Path) -> dict[str, Path]:

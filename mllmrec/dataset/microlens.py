@@ -22,7 +22,7 @@ from mllmrec.dataset import lines
 from mllmrec.dataset.base import Dataset, Tables, folder_of, present, sha256
 from mllmrec.dataset.clock import per_second, whole_times
 from mllmrec.dataset.delimited import HEAD, first_record, records
-from mllmrec.dataset.images import illustrated, pictures
+from mllmrec.dataset.images import Illustrated, illustrated
 from mllmrec.dataset.lines import BadRows, Encoding, Rule, blocks
 from mllmrec.dataset.lists import lists
 from mllmrec.dataset.titling import Untitled, items_once, of_known_items
@@ -44,7 +44,7 @@ EMPTY = [
 SHORT = Rule(bad=pl.col("title").is_null(), field="row", value=pl.col("raw"), why="not item,title")
 
 
-class MicroLens(Dataset):
+class MicroLens(Illustrated, Dataset):
     """The files in the folder ``path``; ids are strings throughout."""
 
     path: Annotated[str | None, NoEffect()]
@@ -80,21 +80,13 @@ class MicroLens(Dataset):
             do=f"dataset.name={found[0]}",
         )
 
-    def covers(self) -> Path:
+    def images(self) -> Path:
         """The folder of the pictures, which need not be there."""
         folder = folder_of(self.path, name=NAME)
         names = (f"{self.release(folder)}_covers", "covers", "images")
         return next(
             (folder / name for name in names if (folder / name).is_dir()), folder / "covers"
         )
-
-    @property
-    def has_pictures(self) -> bool:
-        """None, too, while ``dataset.path`` names no data, which `content` refuses."""
-        try:
-            return bool(pictures(self.covers()))
-        except Refusal:
-            return False
 
     @property
     def has_times(self) -> bool:
@@ -107,9 +99,8 @@ class MicroLens(Dataset):
     def content(self) -> dict[str, Any]:
         """The hash of each file's bytes, pictures by item id."""
         pairs, titles = self.files()
-        covers = pictures(self.covers())
         hashes = {pairs.suffix: sha256(pairs), "titles": sha256(titles)}
-        return hashes | {"pictures": {item: sha256(covers[item]) for item in sorted(covers)}}
+        return hashes | {"pictures": self.picture_hashes()}
 
     def load(self, out: Path) -> Tables:
         """Read the files and copy the pictures; refuses bad rows beyond ``max_bad_rows``."""
@@ -122,7 +113,7 @@ class MicroLens(Dataset):
             read, items, bad, dropped, file=pairs, titles=titles, how=self.untitled
         )
         return Tables(
-            items=illustrated(items, self.covers(), out), interactions=known, dropped=dropped
+            items=illustrated(items, self.images(), out), interactions=known, dropped=dropped
         )
 
     def timed(self, file: Path, bad: BadRows) -> Iterator[pl.DataFrame]:

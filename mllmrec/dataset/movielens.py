@@ -15,17 +15,16 @@ import polars as pl
 
 from mllmrec.dataset.base import Dataset, Tables, folder_of, present, sha256
 from mllmrec.dataset.grouplens import PAGE, VARIANTS, Variant, recognised
-from mllmrec.dataset.images import illustrated, pictures
+from mllmrec.dataset.images import Illustrated, illustrated
 from mllmrec.dataset.lines import BadRows
 from mllmrec.dataset.ratings import AutoEncoding, liked, ratings
-from mllmrec.errors import Refusal
 from mllmrec.schema import NoEffect
 
 log = logging.getLogger(__name__)
 NAME = "movielens"
 
 
-class MovieLens(Dataset):
+class MovieLens(Illustrated, Dataset):
     """The files of a set in the folder ``path``; ids are strings throughout.
 
     ``variant`` and ``encoding`` change data only through the bytes that they have read and the
@@ -57,27 +56,17 @@ class MovieLens(Dataset):
         """The encoding of both files."""
         return self.chosen().encoding if self.encoding == "auto" else self.encoding
 
-    def pictures(self) -> dict[str, Path]:
-        """The pictures in ``images/`` by item id; none where there is no such folder."""
-        return pictures(folder_of(self.path, name=NAME) / "images")
-
-    @property
-    def has_pictures(self) -> bool:
-        """None, too, while ``dataset.path`` names no folder, which `content` refuses."""
-        try:
-            return bool(self.pictures())
-        except Refusal:
-            return False
+    def images(self) -> Path:
+        return folder_of(self.path, name=NAME) / "images"
 
     def content(self) -> dict[str, Any]:
         """The hash of each file's bytes, pictures by item id, and what the bytes are read as."""
         ratings, movies = self.files()
-        pictures = self.pictures()
         return {
             "encoding": self.letters(),
             ratings.name: sha256(ratings),
             movies.name: sha256(movies),
-            "pictures": {item: sha256(pictures[item]) for item in sorted(pictures)},
+            "pictures": self.picture_hashes(),
         }
 
     def load(self, out: Path) -> Tables:
@@ -90,7 +79,7 @@ class MovieLens(Dataset):
         read = ratings(file, encoding, bad, mark=layout.mark, header=layout.header)
         parts = {file: counted(read, file, self.chosen().count)}
         frames = liked(parts, items, bad, dropped, titles=movies, min_rating=self.min_rating)
-        folder = folder_of(self.path, name=NAME) / "images"
+        folder = self.images()
         items = illustrated(items, folder, out)
         return Tables(items=items, interactions=frames, dropped=dropped)
 

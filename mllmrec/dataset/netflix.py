@@ -22,7 +22,7 @@ import polars as pl
 
 from mllmrec.dataset.base import Dataset, Tables, folder_of, present, sha256, shaped
 from mllmrec.dataset.catalogue import one_title_each, titled
-from mllmrec.dataset.images import illustrated, pictures
+from mllmrec.dataset.images import Illustrated, illustrated
 from mllmrec.dataset.json_lists import joined, lists
 from mllmrec.dataset.lines import BadRows
 from mllmrec.dataset.prize import prize_ratings, title_rows
@@ -49,7 +49,7 @@ LAYOUTS = {
 Variant = Literal["prize", "multimodal"]
 
 
-class Netflix(Dataset):
+class Netflix(Illustrated, Dataset):
     """The files of a variant in the folder ``path``; ids are strings throughout."""
 
     path: Annotated[str | None, NoEffect()]
@@ -84,17 +84,8 @@ class Netflix(Dataset):
         """The encoding of the text files; JSON is always in UTF-8."""
         return ENCODINGS[self.chosen()] if self.encoding == "auto" else self.encoding
 
-    def pictures(self) -> dict[str, Path]:
-        """The pictures in ``images/`` by item id; none where there is no such folder."""
-        return pictures(folder_of(self.path, name=NAME) / "images")
-
-    @property
-    def has_pictures(self) -> bool:
-        """None, too, while ``dataset.path`` names no folder, which `content` refuses."""
-        try:
-            return bool(self.pictures())
-        except Refusal:
-            return False
+    def images(self) -> Path:
+        return folder_of(self.path, name=NAME) / "images"
 
     @property
     def has_times(self) -> bool:
@@ -105,10 +96,9 @@ class Netflix(Dataset):
 
     def content(self) -> dict[str, Any]:
         """The hash of each file's bytes, pictures by item id, and what the bytes are read as."""
-        pictures = self.pictures()
         return {
             "encoding": self.letters(),
-            "pictures": {item: sha256(pictures[item]) for item in sorted(pictures)},
+            "pictures": self.picture_hashes(),
             **{file.name: sha256(file) for file in self.files()},
         }
 
@@ -130,7 +120,7 @@ class Netflix(Dataset):
             met = [listed(file, items, bad, titles=titles) for file in files]
             bad.report()
             frames, dropped = [shaped(joined(met), INTERACTIONS)], {"bad_rows": bad.count}
-        folder = folder_of(self.path, name=NAME) / "images"
+        folder = self.images()
         items = illustrated(items, folder, out)
         return Tables(items=items, interactions=frames, dropped=dropped)
 

@@ -26,7 +26,7 @@ from mllmrec.dataset import bundle
 from mllmrec.dataset.base import Dataset, Tables, shaped
 from mllmrec.dataset.bundle import present, sha256
 from mllmrec.dataset.catalogue import one_title_each, titled
-from mllmrec.dataset.images import illustrated, pictures
+from mllmrec.dataset.images import Illustrated, illustrated
 from mllmrec.dataset.lines import BadRows, Encoding, Rule, read_lines
 from mllmrec.dataset.lists import lists
 from mllmrec.dataset.negatives import keys, uniforms
@@ -40,7 +40,7 @@ LAYOUT = "train.tsv and test.tsv with lines 'user TAB item item …', NAME_title
 LAYOUT += ", as in the zip that the published scripts' README links"
 
 
-class Reference(Dataset):
+class Reference(Illustrated, Dataset):
     """The files in the folder or the zip ``path``; ids are strings throughout."""
 
     k_core: Literal[None]  # the files come filtered
@@ -74,28 +74,18 @@ class Reference(Dataset):
         is_of_folder = len(names) == 1 and self.name in (None, folder.name)
         return folder / f"{names[0] if is_of_folder else self.name or 'NAME'}{ending}"
 
-    def pictures(self) -> dict[str, Path]:
-        """The pictures in ``images/`` by item id; none where there is no such folder."""
-        return pictures(self.folder / "images")
+    def images(self) -> Path:
+        return self.folder / "images"
 
     @property
     def has_times(self) -> bool:
         """Never: each row has its order alone."""
         return False
 
-    @property
-    def has_pictures(self) -> bool:
-        """None, too, while ``dataset.path`` names no data, which `content` refuses."""
-        try:
-            return bool(self.pictures())
-        except Refusal:
-            return False
-
     def content(self) -> dict[str, Any]:
         """The hash of each file's bytes, pictures by item id."""
-        pictures = self.pictures()
         hashes = {role: sha256(file) for role, file in self.files().items()}
-        return hashes | {"pictures": {item: sha256(pictures[item]) for item in sorted(pictures)}}
+        return hashes | {"pictures": self.picture_hashes()}
 
     def load(self, out: Path) -> Tables:
         """Read the files and copy the pictures into ``out/pictures``; refuses bad rows."""
@@ -118,7 +108,7 @@ class Reference(Dataset):
         }
         repeats = sum(known[part].height - once[part].height for part in known)
         return Tables(
-            items=illustrated(items, self.folder / "images", out),
+            items=illustrated(items, self.images(), out),
             interactions=[
                 shaped(once["train"].with_columns(timestamp=pl.int_range(pl.len())), INTERACTIONS)
             ],

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from mllmrec.dataset.base import Dataset, Tables, folder_of, present, sha256, shaped
 from mllmrec.dataset.clock import parsed, time_rules
 from mllmrec.dataset.columns import MARKS, File, typed
-from mllmrec.dataset.images import OUTSIDE, named_in, pictures, placed, told_missing
+from mllmrec.dataset.images import OUTSIDE, Illustrated, named_in, pictures, placed, told_missing
 from mllmrec.dataset.jsonl import listed
 from mllmrec.dataset.lines import BadRows, Encoding, Rule
 from mllmrec.dataset.titling import Untitled, items_once, of_known_items
@@ -61,7 +61,7 @@ class ItemColumns(Model):
     picture: Name | None
 
 
-class Table(Dataset):
+class Table(Illustrated, Dataset):
     """The file ``interactions``, and perhaps ``items``, in the folder ``path``."""
 
     path: Annotated[str | None, NoEffect()]
@@ -123,14 +123,6 @@ class Table(Dataset):
         return named_in(items.path.parent, pl.concat(rows))
 
     @property
-    def has_pictures(self) -> bool:
-        """None, too, while ``dataset.path`` names no data, which `content` refuses."""
-        try:
-            return bool(self.pictures())
-        except Refusal:
-            return False
-
-    @property
     def has_times(self) -> bool:
         """Not where rows are in order of time and say no more."""
         return self.time_unit != "order"
@@ -138,9 +130,8 @@ class Table(Dataset):
     def content(self) -> dict[str, Any]:
         """The hash of each file's bytes, pictures by item id."""
         met, items = self.files()
-        found = self.pictures()
         hashes = {"interactions": sha256(met.path), "items": sha256(items.path)}
-        return hashes | {"pictures": {item: sha256(found[item]) for item in sorted(found)}}
+        return hashes | {"pictures": self.picture_hashes()}
 
     def load(self, out: Path) -> Tables:
         """Read the tables and copy the pictures; refuses bad rows beyond ``max_bad_rows``."""

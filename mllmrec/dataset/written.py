@@ -16,7 +16,6 @@ class Written:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.writer: Any = None
-        self.rows = 0
 
     def add(self, frame: pl.DataFrame) -> None:
         import pyarrow.parquet as pq
@@ -27,7 +26,6 @@ class Written:
                 self.file, table.schema, compression="zstd", store_schema=False
             )
         self.writer.write_table(table)
-        self.rows += frame.height
 
     def __enter__(self) -> Self:
         return self

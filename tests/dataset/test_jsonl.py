@@ -50,7 +50,8 @@ def test_lines_that_are_no_objects_are_told_and_the_others_read(tmp_path, size):
 def test_objects_nested_without_end_are_told(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"asin":' + "[" * 200_000 + "]" * 200_000 + "}\n")
     bad = BadRows(limit=1)
-    read(tmp_path / "x.jsonl", bad)
+    assert not read(tmp_path / "x.jsonl", bad)
+    assert bad.count == 1 and "x.jsonl, line 1" in bad.first[0]
 
 
 @pytest.mark.parametrize(
