@@ -65,7 +65,7 @@ def prepared(data: Path, folder: Path) -> tuple[Any, Prepared]:
         config = compose_one(words, [], "config")
     steps = plan(config, Store(root=folder))
     made = carry_out(steps, config, lambda label, metrics, step: None)
-    return config, Prepared(made[steps[-1].id].folder)
+    return config, Prepared(made[steps[-1].id].artifact.folder)
 
 
 def numbered(lists: Any, column: dict[str, int]) -> list[list[int]]:

@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mllmrec import artifacts, locks, provenance
@@ -17,44 +18,55 @@ log = logging.getLogger(__name__)
 OnMetrics = Callable[[str, Metrics, int], None]
 
 
-def carry_out(steps: Sequence[Step], config: Config, on_metrics: OnMetrics) -> dict[str, Artifact]:
-    """Take every step of a plan in order; return the artifact of each by its id."""
-    done: dict[str, Artifact] = {}
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A step that was taken: its artifact, and the seconds spent on building it here, if it was."""
+
+    artifact: Artifact
+    seconds: float | None = None
+
+
+def carry_out(steps: Sequence[Step], config: Config, on_metrics: OnMetrics) -> dict[str, Done]:
+    """Take every step of a plan in order; return what came of each by its id."""
+    done: dict[str, Done] = {}
     steps = [step for step in steps if step.action != "skip"]
     for number, step in enumerate(steps, start=1):
         where = f"[{number}/{len(steps)}] {step.label} {step.id}"
         if step.action == "reuse":
             log.info("%s: reused", where)
-            done[step.id] = Artifact(folder=step.folder)
-            done[step.id].verify(thorough=False)
+            done[step.id] = Done(artifact=Artifact(folder=step.folder))
+            done[step.id].artifact.verify(thorough=False)
             continue
         log.info("%s: %s (%s)", where, step.action, step.why)
-        started = time.monotonic()
         done[step.id] = build(step, done, config, on_metrics)
-        log.info("%s: done in %.1f s", where, time.monotonic() - started)
+        took = done[step.id].seconds
+        how = "built by another process" if took is None else f"done in {took:.1f} s"
+        log.info("%s: %s", where, how)
     return done
 
 
-def build(step: Step, done: dict[str, Artifact], config: Config, on_metrics: OnMetrics) -> Artifact:
+def build(step: Step, done: dict[str, Done], config: Config, on_metrics: OnMetrics) -> Done:
     """Build one artifact under its lock, unless another process has built it meanwhile."""
     asked = time.time()
     with locks.held(step.folder.with_name(f".lock-{step.id}")):
         partial = artifacts.partial_of(step.folder)
         if (partial / artifacts.MANIFEST).is_file():  # killed while it was published
-            return artifacts.put_in_place(partial, step.folder)
+            return Done(artifact=artifacts.put_in_place(partial, step.folder))
         if step.is_built:
             built = (step.folder / artifacts.MANIFEST).stat().st_mtime
             if not step.fresh or built >= asked:
-                return Artifact(folder=step.folder)
-        return build_locked(step, done, config, on_metrics)
+                return Done(artifact=Artifact(folder=step.folder))
+        started = time.monotonic()
+        made = build_locked(step, done, config, on_metrics)
+        return Done(artifact=made, seconds=round(time.monotonic() - started, 1))
 
 
 def build_locked(
-    step: Step, done: dict[str, Artifact], config: Config, on_metrics: OnMetrics
+    step: Step, done: dict[str, Done], config: Config, on_metrics: OnMetrics
 ) -> Artifact:
     partial = artifacts.partial_of(step.folder)
     partial.mkdir(parents=True, exist_ok=True)
-    inputs = {name: done[id] for name, id in step.inputs.items()}
+    inputs = {name: done[id].artifact for name, id in step.inputs.items()}
     for artifact in inputs.values():
         artifact.verify(thorough=True)
     groups = {name: config.groups[name] for name in step.stage.uses}

@@ -9,15 +9,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mllmrec import provenance, roots
-from mllmrec.artifacts import Artifact, Store, digest
-from mllmrec.build import carry_out
+from mllmrec import launches, provenance, roots
+from mllmrec.artifacts import Store, digest
+from mllmrec.build import Done, carry_out
 from mllmrec.compose import typed_keys
 from mllmrec.errors import Refusal
+from mllmrec.launches import Launch
 from mllmrec.plan import Step, plan
 from mllmrec.report.tables import print_plan
 from mllmrec.schema import Config, validate
-from mllmrec.stage.command import Command
+from mllmrec.stage.command import Asked, Command
 from mllmrec.tracking import Tracker, open_run
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,15 @@ def launch(tree: DictConfig, hydra: DictConfig) -> None:
     store = Store(root=config.top.artifacts.expanduser().absolute())
     try:
         if isinstance(config.goal, Command):
-            config.goal.execute(store, yes=config.top.yes)
+            config.goal.execute(
+                Asked(
+                    store=store,
+                    config=config,
+                    overrides=tuple(overrides),
+                    folder=folder,
+                    conf=conf_of(hydra),
+                )
+            )
         else:
             reach(config, store, plain, overrides, folder)
     except Exception as error:
@@ -66,6 +75,20 @@ def reach(
         return
     store.make_writable()
     roots.remember(store, folder, (step.id for step in steps))
+    with launches.told(folder, config=plain, overrides=overrides, store=store.root) as launch:
+        done = tracked(config, store, plain, overrides, steps, launch)
+    config.goal.show(done[steps[-1].id].artifact.folder)
+
+
+def tracked(
+    config: Config,
+    store: Store,
+    plain: dict[str, Any],
+    overrides: Sequence[str],
+    steps: Sequence[Step],
+    launch: Launch,
+) -> dict[str, Done]:
+    """Carry out the plan within a W&B run; both that run and ``run.json`` get the final metrics."""
     goal = steps[-1]
     launch_id = digest({"goal": goal.id, "store": str(store.root), "overrides": list(overrides)})
     told = plain.get("prompt", {}).get("captions")
@@ -77,30 +100,54 @@ def reach(
         goal=config.top.goal,
         overrides=overrides,
         run_id=launch_id,
-        folder=folder,
+        folder=launch.folder,
         is_main=True,
     ) as tracker:
+        if tracker.id:
+            launch.told["wandb"] = {"id": tracker.id, "url": tracker.url}
+            launch.write()
         done = carry_out(steps, config, lambda at, metrics, n: tracker.log(metrics, n, at))
-        tell(tracker, steps, done)
-    config.goal.show(done[goal.id].folder)
+        launch.told |= {"steps": steps_of(steps, done), "columns": columns_of(steps, done)}
+        launch.write()
+        tell(tracker, steps, done, launch)
+    return done
 
 
-def tell(tracker: Tracker, steps: Sequence[Step], done: Mapping[str, Artifact]) -> None:
-    """Give the run the final metrics of every step, reused ones too, and its lineage."""
-    columns = {
+def columns_of(steps: Sequence[Step], done: Mapping[str, Done]) -> dict[str, float]:
+    """The final metrics of every step, reused ones too."""
+    return {
         f"{prefix_of(step)}{name}": value
         for step in steps
         if step.id in done
-        for name, value in done[step.id].manifest["metrics"].items()
+        for name, value in done[step.id].artifact.manifest["metrics"].items()
     }
-    tracker.summary(columns)
+
+
+def steps_of(steps: Sequence[Step], done: Mapping[str, Done]) -> list[dict[str, Any]]:
+    """What was done for every step that the goal needed."""
+    return [
+        {
+            "label": step.label,
+            "stage": step.stage.name,
+            "id": step.id,
+            "folder": str(step.folder),
+            "inputs": step.inputs,
+            "action": step.action,
+            "seconds": done[step.id].seconds,
+        }
+        for step in steps
+        if step.id in done
+    ]
+
+
+def tell(tracker: Tracker, steps: Sequence[Step], done: Mapping[str, Done], launch: Launch) -> None:
+    """Give the run the final metrics, the lists of reports as tables, and its lineage."""
+    tracker.summary(launch.columns)
     for step in steps:
         if step.id in done:
-            tell_report(tracker, step.label, done[step.id].manifest.get("report", {}))
-    made = {
-        step.label: done[step.id].folder for step in steps if step.action in ("build", "resume")
-    }
-    used = {step.label: done[step.id].folder for step in steps if step.action == "reuse"}
+            tell_report(tracker, step.label, done[step.id].artifact.manifest.get("report", {}))
+    made = {step.label: step.folder for step in steps if step.action in ("build", "resume")}
+    used = {step.label: step.folder for step in steps if step.action == "reuse"}
     tracker.lineage(inputs=used, outputs=made)
 
 
@@ -115,6 +162,12 @@ def tags_of(config: Config, steps: Sequence[Step]) -> list[str]:
     """The tags of a run: those of the config, and a warning where rationales were told targets."""
     leaks = config.reasoner.reveal_target and any("reasoner" in step.stage.uses for step in steps)
     return [*config.tracking.tags, *(["reveal_target"] if leaks else [])]
+
+
+def conf_of(hydra: DictConfig) -> Path:
+    """The folder that the config was composed from."""
+    main = next(source for source in hydra.runtime.config_sources if source.provider == "main")
+    return Path(main.path)
 
 
 def prefix_of(step: Step) -> str:

@@ -17,6 +17,7 @@ from mllmrec.build import carry_out
 from mllmrec.compose import compose_one, typed_keys
 from mllmrec.plan import Step, plan
 from mllmrec.schema import GROUPS, Config, validate
+from mllmrec.stage.command import Asked
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -64,7 +65,12 @@ def make(store: Store, *words: str) -> dict[str, Artifact]:
     """Carry a plan out in this process; the artifacts by their label."""
     planned = steps(store, *words)
     done = carry_out(planned, config(*words), lambda label, metrics, step: None)
-    return {step.label: done[step.id] for step in planned if step.id in done}
+    return {step.label: done[step.id].artifact for step in planned if step.id in done}
+
+
+def asked(store: Store, *words: str, folder: Path = Path("nowhere")) -> Asked:
+    """What a command is handed, by a config of these overrides."""
+    return Asked(store=store, config=config(*words), overrides=words, folder=folder, conf=CONF)
 
 
 def command(*words: str) -> list[str]:

@@ -96,7 +96,7 @@ def test_what_was_built_meanwhile_is_not_built_again(whole, monkeypatch):
     late = [type(planned[0])(**{**vars(planned[0]), "folder": artifact.folder})]
     monkeypatch.setattr(Prepare, "run", never)
     done = carry_out(late, config(*WORDS), lambda *_: None)
-    assert done[artifact.id].folder == artifact.folder
+    assert done[artifact.id].artifact.folder == artifact.folder
 
 
 def test_a_build_killed_before_its_manifest_is_resumed(store, whole):

@@ -129,7 +129,7 @@ def test_grpo_has_changed_the_adapter(chain):
     changed = usual.model_copy(update={"groups": groups})
     planned = plan(changed, Store(root=chain[0] / "artifacts"))
     assert [step.label for step in planned if step.action == "build"] == ["grpo"]
-    done = carry_out(planned, changed, lambda label, metrics, step: None)[planned[-1].id]
+    done = carry_out(planned, changed, lambda label, metrics, step: None)[planned[-1].id].artifact
     assert done.manifest["metrics"]["rewards/variety/std"] > 0
     weights = load_file(done.folder / "adapter_model.safetensors")
     assert all(v.abs().max() > 0 for name, v in weights.items() if "lora_B" in name)

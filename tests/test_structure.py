@@ -30,7 +30,7 @@ SINGLE = {"prompt", "tracking"}  # groups that are one module each, not a folder
 # Bottom up: a module imports from layers below its own. A name is a module or a folder of them;
 # the first name that fits counts, so stage.base lies below the other modules of stage/.
 CORE = "errors schema artifacts locks roots provenance records prompt answer ranking redact"
-CORE += " seeds asking cases journal pictures steps progress"
+CORE += " seeds asking cases journal pictures steps progress launches"
 LAYERS = [
     [*CORE.split(), "rendering", "tracking"],
     ["dataset", "backbone", "reward", "algorithm", "recommender", "scoring", "report"],

@@ -13,7 +13,7 @@ from mllmrec.errors import Refusal
 from mllmrec.policy.measures import measure
 from mllmrec.policy.ranked import Ranked, check_same_samples, read_ranks
 from mllmrec.report.tables import print_results
-from mllmrec.stage.command import Command
+from mllmrec.stage.command import Asked, Command
 from mllmrec.stage.evaluate import told
 
 ASKED = {
@@ -39,7 +39,8 @@ class Compare(Command):
     metrics: list[Annotated[str, Field(pattern=r"^(hr|ndcg)@[1-9]\d*$")]]
     seed: int
 
-    def execute(self, store: Store, *, yes: bool) -> None:
+    def execute(self, asked: Asked) -> None:
+        store = asked.store
         if len(self.runs) < 2:
             raise Refusal(
                 f"compare.runs={ {name: str(path) for name, path in self.runs.items()} }: "

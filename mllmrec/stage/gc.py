@@ -8,7 +8,7 @@ from mllmrec import locks, roots
 from mllmrec.artifacts import PARTIAL, Store
 from mllmrec.errors import Refusal
 from mllmrec.report.tables import console, human
-from mllmrec.stage.command import Command
+from mllmrec.stage.command import Asked, Command
 
 
 class Gc(Command):
@@ -17,14 +17,15 @@ class Gc(Command):
     What a running process is building is never touched.
     """
 
-    def execute(self, store: Store, *, yes: bool) -> None:
+    def execute(self, asked: Asked) -> None:
+        store = asked.store
         doomed = loose(store)
         if not doomed:
             console().print("nothing to remove: every artifact belongs to an existing run folder")
             return
         for folder in doomed:
             console().print(f"{folder.relative_to(store.root)}  {human(size_of(folder))}")
-        if not (yes or agreed(len(doomed))):
+        if not (asked.yes or agreed(len(doomed))):
             console().print("nothing was removed")
             return
         still = set(loose(store))  # a launch may have begun while the question stood

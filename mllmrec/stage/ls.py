@@ -6,15 +6,15 @@ from rich import box
 from rich.table import Table
 
 from mllmrec import roots
-from mllmrec.artifacts import Store
 from mllmrec.report.tables import console, human
-from mllmrec.stage.command import Command
+from mllmrec.stage.command import Asked, Command
 
 
 class Ls(Command):
     """A row an artifact: its size, what was built on it, and how many run folders stand on it."""
 
-    def execute(self, store: Store, *, yes: bool) -> None:
+    def execute(self, asked: Asked) -> None:
+        store = asked.store
         artifacts = [artifact for artifact in store if artifact.is_readable]
         used: dict[str, list[str]] = defaultdict(list)
         for artifact in artifacts:

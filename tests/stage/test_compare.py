@@ -7,7 +7,7 @@ import pytest
 
 from mllmrec.artifacts import Store, write_json
 from mllmrec.errors import Refusal
-from tests.launching import SMALL, config, launch, told
+from tests.launching import SMALL, asked, config, launch, told
 
 
 def publish(store, folder, name, ranks, others="abc", dataset="toy", **asked):
@@ -45,7 +45,7 @@ def compare(runs, *words):
 
 def test_a_row_a_run_and_policy_and_differences_from_the_first(runs, capsys):
     store, folders = runs
-    compare(folders).execute(store, yes=False)
+    compare(folders).execute(asked(store))
     said = capsys.readouterr().out
     assert "uni3: 4 candidates, 40 test samples" in said and "K = [9] left out" in said
     assert "plain: sft" in said and "captions: sft" in said and "plain: grpo" in said
@@ -58,7 +58,7 @@ def test_a_row_a_run_and_policy_and_differences_from_the_first(runs, capsys):
 def test_models_that_were_not_asked_the_same_are_told_of(runs, tmp_path, capsys):
     store, folders = runs
     hinted = publish(store, tmp_path / "three", "three", {"sft": [1, 1] * 20}, hint=True)
-    compare({**folders, "hinted": hinted}).execute(store, yes=False)
+    compare({**folders, "hinted": hinted}).execute(asked(store))
     said = " ".join(capsys.readouterr().out.split())
     assert "hinted and plain differ in evaluate.hint: True and False" in said
     assert "captions and plain differ" not in said
@@ -71,7 +71,7 @@ def test_another_way_to_rank_the_catalogue_is_told_of_where_both_ranked_it(runs,
     exact, beam = (
         publish(store, tmp_path / way["method"], way["method"], ranks, full=way) for way in ways
     )
-    compare({"exact": exact, "beam": beam, **folders}).execute(store, yes=False)
+    compare({"exact": exact, "beam": beam, **folders}).execute(asked(store))
     said = " ".join(capsys.readouterr().out.split())
     assert "beam and exact differ in evaluate.full: {'method': 'beam'} and" in said
     assert said.count("evaluate.full") == 1
@@ -80,15 +80,15 @@ def test_another_way_to_rank_the_catalogue_is_told_of_where_both_ranked_it(runs,
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     store, folders = runs
     with pytest.raises(Refusal, match="nothing to compare"):
-        compare({"plain": folders["plain"]}).execute(store, yes=False)
+        compare({"plain": folders["plain"]}).execute(asked(store))
     with pytest.raises(Refusal, match=r"no launch's folder \(lineage.json cannot be read\)"):
-        compare({**folders, "x": tmp_path}).execute(store, yes=False)
+        compare({**folders, "x": tmp_path}).execute(asked(store))
     other = publish(store, tmp_path / "three", "three", {"sft": [1]})
     with pytest.raises(Refusal, match="not ranked on the same samples"):
-        compare({**folders, "x": other}).execute(store, yes=False)
+        compare({**folders, "x": other}).execute(asked(store))
     (store.folder("toy", "evaluate", "two") / "manifest.json").unlink()
     with pytest.raises(Refusal, match="its evaluation is no longer there"):
-        compare(folders).execute(store, yes=False)
+        compare(folders).execute(asked(store))
 
 
 def test_equal_ids_of_other_data_are_no_same_samples(runs, tmp_path):
@@ -96,10 +96,10 @@ def test_equal_ids_of_other_data_are_no_same_samples(runs, tmp_path):
     ranks = {"sft": [1, 1] * 20}
     other = publish(store, tmp_path / "three", "three", ranks, others="abx")
     with pytest.raises(Refusal, match=r"uni3: x: sft and plain: sft were not .*another candidates"):
-        compare({**folders, "x": other}).execute(store, yes=False)
+        compare({**folders, "x": other}).execute(asked(store))
     films = publish(store, tmp_path / "four", "four", ranks, dataset="films")
     with pytest.raises(Refusal, match="x evaluated on dataset=films, plain on dataset=toy") as told:
-        compare({**folders, "x": films}).execute(store, yes=False)
+        compare({**folders, "x": films}).execute(asked(store))
     assert "compare.runs.x=DIR" in told.value.do
 
 

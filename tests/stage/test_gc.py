@@ -11,6 +11,7 @@ from mllmrec.artifacts import Store, partial_of, publish
 from mllmrec.errors import Refusal
 from mllmrec.stage import gc
 from mllmrec.stage.gc import Gc
+from tests.launching import asked
 
 
 @pytest.fixture
@@ -44,15 +45,15 @@ def test_a_run_folder_keeps_its_artifacts_and_deleting_it_frees_them(store, tmp_
     kept, shared, loose = (add(store, id) for id in ("aa", "bb", "cc"))
     first = run_folder(tmp_path, "1", store, "aa", "bb")
     run_folder(tmp_path, "2", store, "bb")
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert kept.exists() and shared.exists() and not loose.exists()
     assert "toy/sft/cc" in capsys.readouterr().out
     first.rmdir()
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert not kept.exists() and shared.exists()
     assert "removed 1 folders" in capsys.readouterr().out
     assert len(list((store.root / roots.ROOTS).iterdir())) == 1  # the note of run 1 is gone too
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert capsys.readouterr().out.startswith("nothing to remove")
 
 
@@ -61,7 +62,7 @@ def test_unfinished_builds_go_unless_a_run_wants_them(store, tmp_path):
     old = store.folder("toy", "sft", ".old-cc")
     old.mkdir()
     run_folder(tmp_path, "1", store, "aa")
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert wanted.exists() and not loose.exists() and not old.exists()
 
 
@@ -71,7 +72,7 @@ def test_an_artifact_and_its_older_self_go_together(store):
     old = folder.with_name(".old-aa")
     old.mkdir()
     (old / "file").write_text("")
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert not folder.exists() and not old.exists()
 
 
@@ -79,11 +80,11 @@ def test_what_a_living_process_builds_is_never_touched(store):
     artifact, partial = add(store, "aa"), add(store, "bb", done=False)
     hold(artifact)
     hold(partial)
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert artifact.exists() and partial.exists()
     hold(artifact, start="1")  # the same number, another process
     hold(partial, host="elsewhere", pid=1)  # its heart beats: the file is new
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert not artifact.exists() and partial.exists()
 
 
@@ -91,7 +92,7 @@ def test_without_a_terminal_and_without_yes_it_is_refused(store, monkeypatch):
     folder = add(store, "aa")
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: PTH123, SIM115
     with pytest.raises(Refusal, match="stage=gc would remove 1 folders") as refusal:
-        Gc().execute(store, yes=False)
+        Gc().execute(asked(store))
     assert refusal.value.do == "type yes=true to remove them"
     assert folder.exists()
 
@@ -101,7 +102,7 @@ def test_at_a_terminal_it_asks(store, monkeypatch, answer, there):
     folder = add(store, "aa")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: answer)
-    Gc().execute(store, yes=False)
+    Gc().execute(asked(store))
     assert folder.exists() == there
 
 
@@ -113,14 +114,14 @@ def test_a_removal_that_is_killed_leaves_no_halved_artifact(store, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(gc.shutil, "rmtree", killed)
-        Gc().execute(store, yes=True)
+        Gc().execute(asked(store, "yes=true"))
     assert list(store) == [] and not folder.exists()
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert not folder.with_name(".old-aa").exists()
 
 
 def test_an_empty_store_has_nothing_to_remove(store, capsys):
-    Gc().execute(store, yes=False)
+    Gc().execute(asked(store))
     assert "nothing to remove" in capsys.readouterr().out
 
 
@@ -135,7 +136,7 @@ def test_a_launch_that_begins_during_the_question_keeps_its_artifacts(
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", answer)
-    Gc().execute(store, yes=False)
+    Gc().execute(asked(store))
     assert wanted.exists() and not loose.exists()
     assert "removed 1 folders" in capsys.readouterr().out
 
@@ -146,10 +147,10 @@ def test_a_run_folder_of_another_host_counts_as_alive(store, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("socket.gethostname", lambda: "elsewhere")
         run_folder(tmp_path, "1", store, "aa").rmdir()
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert folder.exists() and roots.users(store)["aa"]
     monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert not folder.exists()
 
 
@@ -159,9 +160,9 @@ def test_a_damaged_note_keeps_everything_and_is_told(store, caplog, text):
     note = store.root / roots.ROOTS / "0123.json"
     note.parent.mkdir()
     note.write_bytes(text if isinstance(text, bytes) else text.encode())
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert folder.exists() and partial.exists() and note.exists()
     assert f"{note}: damaged" in caplog.text
     note.unlink()
-    Gc().execute(store, yes=True)
+    Gc().execute(asked(store, "yes=true"))
     assert not folder.exists() and not partial.exists()

@@ -5,6 +5,7 @@ import pytest
 from mllmrec import roots
 from mllmrec.artifacts import Store, partial_of, publish
 from mllmrec.stage.ls import Ls
+from tests.launching import asked
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_each_artifact_its_size_its_users_and_its_runs(store, tmp_path, capsys):
     for name in ("1", "2"):
         (tmp_path / name).mkdir()
         roots.remember(store, tmp_path / name, ["aaaa"])
-    Ls().execute(store, yes=False)
+    Ls().execute(asked(store))
     out = capsys.readouterr().out
     first = ["toy", "prepare", "aaaa", "2.0", "KiB", "2030-01-02", "03:04", "61"]
     assert row(out, "aaaa") == [*first, "rank", "random", "bbbb", "2"]
@@ -44,7 +45,7 @@ def test_what_is_unfinished_or_damaged_is_said(store, capsys):
     damaged = add(store, "prepare", "aaaa")
     (damaged.folder / "manifest.json").write_text("{")
     partial_of(store.folder("toy", "sft", "cccc")).mkdir(parents=True)
-    Ls().execute(store, yes=False)
+    Ls().execute(asked(store))
     out = capsys.readouterr().out
     assert "0 artifacts" in out
     assert "damaged: toy/prepare/aaaa" in out
@@ -52,7 +53,7 @@ def test_what_is_unfinished_or_damaged_is_said(store, capsys):
 
 
 def test_a_store_that_does_not_exist_yet_is_empty(store, capsys):
-    Ls().execute(store, yes=False)
+    Ls().execute(asked(store))
     assert "0 artifacts, 0 B" in capsys.readouterr().out
     assert not store.root.exists()
 
@@ -61,5 +62,5 @@ def test_a_damaged_note_of_a_launch_is_passed_by(store, capsys):
     add(store, "prepare", "aaaa")
     (store.root / roots.ROOTS).mkdir()
     (store.root / roots.ROOTS / "0123.json").write_text("{")
-    Ls().execute(store, yes=False)
+    Ls().execute(asked(store))
     assert row(capsys.readouterr().out, "aaaa")[-1] == "1"
