@@ -88,6 +88,7 @@ def told(
         "ended": None,
         "seconds": None,
         "peak_memory": None,
+        "peak_gpu_memory": None,
         **locks.me(),
         "overrides": [scrub.override(word) for word in overrides],
         "config": scrub.tree(config),
@@ -111,14 +112,23 @@ def told(
         now = datetime.now(UTC).isoformat(timespec="seconds")
         seconds = round(time.monotonic() - clock, 1)
         launch.told |= {"state": state, "ended": now, "seconds": seconds}
-        launch.told["peak_memory"] = peak_memory()
+        launch.told |= {"peak_memory": peak_memory(), "peak_gpu_memory": peak_gpu_memory()}
         launch.write()
 
 
 def peak_memory() -> int:
-    """The most bytes of main memory that this process has held at once."""
+    """The most bytes of main memory that this process, or one that it started, held at once."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in both) * unit
+
+
+def peak_gpu_memory() -> int | None:
+    """The most bytes that this process held at once on one GPU; None where it used none."""
+    torch = sys.modules.get("torch")  # nothing was on a GPU where nobody has loaded it
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return max(torch.cuda.max_memory_allocated(n) for n in range(torch.cuda.device_count())) or None
 
 
 def read(folder: Path) -> Launch:

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mllmrec.errors import Refusal
 from mllmrec.ranking import (
@@ -12,7 +14,9 @@ from mllmrec.ranking import (
     admissible,
     admissible_k,
     difference,
+    differences,
     hit_rate,
+    holm,
     intervals,
     metrics,
     mrr,
@@ -186,3 +190,37 @@ def test_samples_must_be_the_same_and_some():
         difference(np.ones(3), np.ones(4), seed=0)
     with pytest.raises(Refusal, match="no samples"):
         intervals({"a": np.ones(0)}, seed=0)
+
+
+def test_many_differences_at_once_are_those_of_each_alone():
+    """Also where resampled differences tie with 0, which another order of sums would break."""
+    rng = np.random.default_rng(0)
+    base = ndcg(rng.integers(1, 11, 300), 5)
+    others = [ndcg(rng.integers(1, 11, 300), 5) for _ in range(5)]
+    few = base.copy()
+    few[:3] = few[[1, 2, 0]]  # the same values in another order: +d, +e, −(d + e)
+    others += [base, few, hit_rate(rng.integers(1, 11, 300), 5)]
+    together = differences(np.column_stack(others) - base[:, None], seed=3)
+    for many, ours in zip(together, others, strict=True):
+        alone = difference(ours, base, seed=3)
+        assert many.p == alone.p
+        assert (many.diff, many.low, many.high) == pytest.approx(
+            (alone.diff, alone.low, alone.high), abs=1e-12
+        )
+
+
+def test_holm_by_hand():
+    # sorted .005 .01 .03 .04 times 4 3 2 1: .02 .03 .06 .04, and none below one before it
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == [] and holm([0.2]) == [0.2] and holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.5))
+def test_holm_rejects_what_its_steps_reject(p, level):
+    """The step-down procedure itself: reject the smallest p while p ≤ level / (tests left)."""
+    rejected = set()
+    for step, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        if p[place] * (len(p) - step) > level:
+            break
+        rejected.add(place)
+    assert {place for place, own in enumerate(holm(p)) if own <= level} == rejected

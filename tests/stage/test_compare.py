@@ -1,112 +1,96 @@
-"""Runs side by side: their launches' folders, the store's rankings, paired differences."""
+"""``stage=compare`` through the command line: files, tables, refusals."""
 
 import json
 
-import polars as pl
 import pytest
 
-from mllmrec.artifacts import Store, write_json
 from mllmrec.errors import Refusal
-from tests.launching import SMALL, asked, config, launch, told
+from tests.comparison.study import Study
+from tests.launching import asked, config, launch, told
 
-
-def publish(store, folder, name, ranks, others="abc", dataset="toy", **asked):
-    """A launch whose evaluation found these ranks of t among it and three others, by policy."""
-    edges = {}
-    for policy, row in ranks.items():
-        made = store.folder(dataset, "rank", f"{name}-{policy}")
-        made.mkdir(parents=True)
-        rows = {"sample_id": [f"s{i}" for i in range(len(row))], "rank": row}
-        rows["ranked"] = [[*others[: place - 1], "t", *others[place - 1 :]] for place in row]
-        pl.DataFrame(rows).write_parquet(made / "uni3.parquet")
-        edges[policy] = made.name
-    made = store.folder(dataset, "evaluate", name)
-    made.mkdir(parents=True)
-    identity = {"inputs": edges, "knobs": {"protocols": ["uni3"], **asked}}
-    write_json(made / "manifest.json", {"identity": identity, "files": {}, "metrics": {}})
-    folder.mkdir()
-    lineage = {"inputs": {}, "outputs": {"x": {"as": "evaluate", "path": str(made)}}}
-    (folder / "lineage.json").write_text(json.dumps(lineage))
-    return folder
+HALF, BEST = [1, 4] * 20, [1] * 40
+WORDS = ("stage=compare", "compare.k=[1,2,9]", "compare.metrics=[hr@1]")
 
 
 @pytest.fixture
-def runs(tmp_path):
-    store = Store(root=tmp_path / "artifacts")
-    first = publish(store, tmp_path / "one", "one", {"sft": [1, 4] * 20, "grpo": [4] * 40})
-    second = publish(store, tmp_path / "two", "two", {"sft": [1, 1] * 20})
-    return store, {"plain": first, "captions": second}
+def study(tmp_path):
+    return Study(tmp_path)
 
 
-def compare(runs, *words):
+def test_named_runs_make_a_table_a_csv_and_a_page(study, tmp_path):
+    one = study.launch("one", {"sft": HALF, "grpo": HALF}, ["cot_prob=0"], cot_prob=0)
+    two = study.launch("two", {"sft": BEST}, ["cot_prob=0.1"], cot_prob=0.1)
+    words = [f"+compare.runs.plain={one}", f"+compare.runs.captions={two}"]
+    done = launch(*WORDS, *words, "compare.out=told", "compare.title=A study", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "sft under uni3" in done.stdout and "+0.5000" in done.stdout
+    assert "K = [9] left out" in done.stdout and "grpo: not in captions" in done.stdout
+    assert "page: told/compare.html" in done.stdout
+    data = json.loads((tmp_path / "told" / "compare.json").read_text(encoding="utf-8"))
+    assert [run["name"] for run in data["runs"]] == ["plain", "captions"]
+    assert data["knobs"][0] == {"name": "cot_prob", "values": [0, 0.1], "also": []}
+    assert data["tests"]["sft/uni3/hr@1"]["diff"] == [None, 0.5]
+    assert data["title"] == "A study"
+    page = (tmp_path / "told" / "compare.html").read_text(encoding="utf-8")
+    assert "A study" in page and page.lstrip().lower().startswith("<!doctype html>")
+    assert len((tmp_path / "told" / "compare.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def compare(study, *words, **runs):
     made = config("stage=compare", "compare.k=[1,2,9]", "compare.metrics=[hr@1]", *words).goal
-    return made.model_copy(update={"runs": runs})
+    made = made.model_copy(update={"runs": runs, "out": study.folder / "out"})
+    made.execute(asked(study.store))
+    return json.loads((study.folder / "out" / "compare.json").read_text(encoding="utf-8"))
 
 
-def test_a_row_a_run_and_policy_and_differences_from_the_first(runs, capsys):
-    store, folders = runs
-    compare(folders).execute(asked(store))
-    said = capsys.readouterr().out
-    assert "uni3: 4 candidates, 40 test samples" in said and "K = [9] left out" in said
-    assert "plain: sft" in said and "captions: sft" in said and "plain: grpo" in said
-    assert "captions: grpo" not in said  # that run has none
-    # HR@1 is .5 and 1 on the same samples: +.5, certainly above
-    assert "captions: sft is above plain: sft in HR@1: +0.5000" in said
-    assert said.count(" in HR@1") == 1
+def names(data):
+    return [run["name"] for run in data["runs"]]
 
 
-def test_models_that_were_not_asked_the_same_are_told_of(runs, tmp_path, capsys):
-    store, folders = runs
-    hinted = publish(store, tmp_path / "three", "three", {"sft": [1, 1] * 20}, hint=True)
-    compare({**folders, "hinted": hinted}).execute(asked(store))
-    said = " ".join(capsys.readouterr().out.split())
-    assert "hinted and plain differ in evaluate.hint: True and False" in said
-    assert "captions and plain differ" not in said
-    assert "grpo: not in captions, hinted" in said and "backbone: not in plain, captions" in said
+def test_runs_are_found_in_folders_by_sweep_and_by_group(study, capsys):
+    for n, group in enumerate("ggh"):
+        tracking = {"group": group, "tags": []}
+        study.launch(f"s/points/{n}", {"grpo": [1] * n + [4] * (20 - n)}, tracking=tracking)
+    study.write("prepared", [], "finished", {"goal": "prepare"}, [], {})
+    folder = f"compare.folders=[{study.folder / 'runs'}]"
+    data = compare(study, folder)
+    assert "left out: 1 launches that were not to evaluate" in capsys.readouterr().out
+    assert names(data) == ["0", "1", "2"] and data["title"] == "3 runs"
+    data = compare(study, folder, "compare.group=g", "compare.reference='1'")
+    assert names(data) == ["0", "1"] and data["title"] == "g" and data["reference"] == 1
+    for sweep in (study.folder / "runs" / "s", "s"):
+        words = [folder] if sweep == "s" else []
+        assert names(compare(study, f"compare.sweep={sweep}", *words)) == ["0", "1", "2"]
+    data = compare(study, folder, "compare.ids=[wb-s/points/2,'0']")
+    assert names(data) == ["0", "2"]
+    one = study.folder / "runs" / "s" / "points" / "1"
+    data = compare(study, folder, "compare.group=g", base=one)  # named ones stand first, once
+    assert names(data) == ["base", "0"]
 
 
-def test_another_way_to_rank_the_catalogue_is_told_of_where_both_ranked_it(runs, tmp_path, capsys):
-    store, folders = runs
-    ranks, ways = {"sft": [1, 1] * 20}, ({"method": "exact"}, {"method": "beam"})
-    exact, beam = (
-        publish(store, tmp_path / way["method"], way["method"], ranks, full=way) for way in ways
-    )
-    compare({"exact": exact, "beam": beam, **folders}).execute(asked(store))
-    said = " ".join(capsys.readouterr().out.split())
-    assert "beam and exact differ in evaluate.full: {'method': 'beam'} and" in said
-    assert said.count("evaluate.full") == 1
+def test_what_cannot_be_compared_is_refused(study):
+    one = study.launch("one", {"sft": HALF})
+    films = {"dataset": {"_target_": "mllmrec.dataset.movielens.MovieLens"}}
+    two = study.launch("two", {"sft": HALF}, **films)
+    idle = study.write("idle", [], "finished", {"goal": "prepare"}, [], {})
+    with pytest.raises(Refusal, match="compare: no run: nothing to compare") as told:
+        compare(study)
+    assert "compare.folders=[DIR]" in told.value.do
+    with pytest.raises(Refusal, match="compare: a: nothing to compare"):
+        compare(study, a=one)
+    with pytest.raises(Refusal, match=r"compare\.runs\.b=.*that launch evaluated nothing") as told:
+        compare(study, a=one, b=idle)
+    assert "compare.runs.b=DIR" in told.value.do
+    with pytest.raises(Refusal, match="runs of several datasets: 1 on toy, as a; 1 on") as told:
+        compare(study, a=one, b=two)
+    assert "compare.dataset=toy" in told.value.do
+    with pytest.raises(Refusal, match="compare: a: nothing to compare"):
+        compare(study, "compare.dataset=toy", a=one, b=two)
+    with pytest.raises(Refusal, match=r"compare\.folders: nowhere: no such folder"):
+        compare(study, "compare.folders=[nowhere]")
 
 
-def test_what_cannot_be_compared_is_refused(runs, tmp_path):
-    store, folders = runs
-    with pytest.raises(Refusal, match="nothing to compare"):
-        compare({"plain": folders["plain"]}).execute(asked(store))
-    with pytest.raises(Refusal, match=r"no launch's folder \(lineage.json cannot be read\)"):
-        compare({**folders, "x": tmp_path}).execute(asked(store))
-    other = publish(store, tmp_path / "three", "three", {"sft": [1]})
-    with pytest.raises(Refusal, match="not ranked on the same samples"):
-        compare({**folders, "x": other}).execute(asked(store))
-    (store.folder("toy", "evaluate", "two") / "manifest.json").unlink()
-    with pytest.raises(Refusal, match="its evaluation is no longer there"):
-        compare(folders).execute(asked(store))
-
-
-def test_equal_ids_of_other_data_are_no_same_samples(runs, tmp_path):
-    store, folders = runs
-    ranks = {"sft": [1, 1] * 20}
-    other = publish(store, tmp_path / "three", "three", ranks, others="abx")
-    with pytest.raises(Refusal, match=r"uni3: x: sft and plain: sft were not .*another candidates"):
-        compare({**folders, "x": other}).execute(asked(store))
-    films = publish(store, tmp_path / "four", "four", ranks, dataset="films")
-    with pytest.raises(Refusal, match="x evaluated on dataset=films, plain on dataset=toy") as told:
-        compare({**folders, "x": films}).execute(asked(store))
-    assert "compare.runs.x=DIR" in told.value.do
-
-
-def test_a_launch_that_evaluated_nothing_is_told_so(tmp_path):
-    for name in ("a", "b"):
-        done = launch("stage=prepare", *SMALL, f"hydra.run.dir={tmp_path / name}", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-    words = [f"+compare.runs.{name}={tmp_path / name}" for name in ("a", "b")]
-    line = told(launch("stage=compare", *words, cwd=tmp_path))
-    assert "that launch evaluated nothing" in line and "compare.runs.a=DIR" in line
+def test_a_folder_that_is_no_launchs_is_told_of_in_one_line(study, tmp_path):
+    one = study.launch("one", {"sft": HALF})
+    line = told(launch(*WORDS, f"+compare.runs.a={one}", "+compare.runs.x=nowhere", cwd=tmp_path))
+    assert "compare.runs.x=nowhere: no launch's folder" in line and "compare.runs.x=DIR" in line
