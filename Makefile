@@ -37,8 +37,8 @@ study: venv ## what captions and rationales are worth: three runs that share wha
 test: lint ## lint, then the cheap tier of tests on both cores
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-slow: venv ## the slow tier: every stage end to end through the real command line
-	$(BIN)/pytest -m "slow and not gpu"
+test-slow: venv ## the slow tier on both cores: every stage end to end through the real command line
+	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not gpu"
 
 test-all: lint ## lint, then both tiers that need no GPU
 	$(BIN)/pytest -m "not gpu"

@@ -16,14 +16,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from mllmrec.compose import check
 from mllmrec.errors import Refusal
+from mllmrec.grid import following, jobs, launcher
+from mllmrec.sweep import choices
 
 # Idle threads of torch spin; beside other jobs they then take the time of those at work, and a step
 # was seen to take 30 times as long. So few spins cost nothing where the machine is free.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 CONF = Path(__file__).parent / "conf"
+SWEEPS = Path(__file__).parent / "sweeps"
 RUN = secrets.token_hex(3)  # so that two runs that begin in one second do not share a folder
 OmegaConf.register_new_resolver("run", lambda: RUN, replace=True)
+choices.register(SWEEPS)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -32,7 +36,8 @@ def job(config: DictConfig) -> None:
     from mllmrec.runner import launch
 
     try:
-        launch(config, HydraConfig.get())
+        with jobs.told(HydraConfig.get()):
+            launch(config, HydraConfig.get())
     except Refusal as refusal:
         if HydraConfig.get().mode == RunMode.RUN and os.environ.get("HYDRA_FULL_ERROR") != "1":
             sys.exit(f"mllmrec: {refusal}")
@@ -43,7 +48,9 @@ def job(config: DictConfig) -> None:
 def main() -> None:
     is_full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
+        launcher.check_installed(sys.argv[1:])
         check(sys.argv[1:], CONF)
+        launcher.check_machine(sys.argv[1:], str(CONF))
         job()
     except Refusal as refusal:
         if is_full:
@@ -54,6 +61,8 @@ def main() -> None:
             raise
         print("mllmrec: interrupted; repeat the command to go on", file=sys.stderr)
         sys.exit(130)  # 128 + SIGINT, as shells expect it
+    finally:
+        following.end()
 
 
 if __name__ == "__main__":

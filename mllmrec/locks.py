@@ -17,6 +17,7 @@ from mllmrec.artifacts import write_json
 log = logging.getLogger(__name__)
 
 BEAT = 5.0  # seconds between two heartbeats
+GLANCE = 0.5  # seconds between two looks at a lock that another process holds
 DEAD = 60.0  # seconds of silence after which a holder on another host counts as dead
 
 
@@ -54,6 +55,11 @@ def is_dead(path: Path) -> bool:
     if host == socket.gethostname():
         return process_start(pid) != start
     return silence > DEAD
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody who lives holds the lock, so that it could be taken at this moment."""
+    return not path.exists() or is_dead(path)
 
 
 def claim(path: Path) -> bool:
@@ -105,7 +111,7 @@ def held(path: Path) -> Iterator[None]:
         if not said:
             log.info("waiting for another process to finish %s", path.name)
             said = True
-        time.sleep(0.5)
+        time.sleep(GLANCE)
     stop = threading.Event()
     beat = threading.Thread(target=keep_beating, args=(path, stop), daemon=True)
     beat.start()

@@ -12,11 +12,17 @@ from mllmrec.stage.base import Stage
 Action = Literal["reuse", "build", "resume", "skip"]
 
 
+def lock_of(folder: Path) -> Path:
+    """The lock of an artifact's folder."""
+    return folder.with_name(f".lock-{folder.name}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One artifact of a plan: what makes it, what it stands on, and what will be done.
 
     ``fresh`` steps are built even where the artifact is there: they, or one below, were forced.
+    ``forecast`` says what training it will take, in words.
     """
 
     stage: Stage
@@ -27,10 +33,16 @@ class Step:
     fresh: bool
     action: Action = "reuse"
     why: str = "built before"
+    forecast: str = ""
 
     @property
     def label(self) -> str:
         return self.stage.label
+
+    @property
+    def lock(self) -> Path:
+        """What a process that builds this step holds."""
+        return lock_of(self.folder)
 
     @property
     def is_built(self) -> bool:

@@ -7,19 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mllmrec import launches, provenance, roots
+from mllmrec import launches, probed, provenance, roots
 from mllmrec.artifacts import Store, digest
 from mllmrec.build import Done, carry_out
 from mllmrec.compose import typed_keys
 from mllmrec.errors import Refusal
+from mllmrec.follow import follow
+from mllmrec.hardware.forecast import foretold
 from mllmrec.launches import Launch
 from mllmrec.plan import Step, plan
 from mllmrec.report.tables import print_plan
 from mllmrec.schema import Config, validate
 from mllmrec.stage.command import Asked, Command
-from mllmrec.tracking import Tracker, open_run
+from mllmrec.tracking.opening import open_run
+from mllmrec.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +38,13 @@ def launch(tree: DictConfig, hydra: DictConfig) -> None:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # each rank would wait for the others' locks
         raise Refusal(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: several processes a launch are not supported",
-            allowed="one process, which uses one GPU",
-            do="type python launch.py, without accelerate launch or torchrun",
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: a launch is one process, it starts the others",
+            allowed="python launch.py alone, without accelerate launch or torchrun",
+            do="type python launch.py parallel=ddp parallel.processes=N",
         )
     plain: Any = OmegaConf.to_container(tree, resolve=True)
+    if hydra.mode == RunMode.MULTIRUN and not plain["tracking"].get("group"):
+        plain["tracking"]["group"] = Path(hydra.sweep.dir).name  # jobs of a grid belong together
     overrides = [str(word) for word in hydra.overrides.task]
     config = validate(plain, typed=typed_keys(overrides))
     folder = Path(hydra.runtime.output_dir)
@@ -70,10 +76,15 @@ def reach(
     for step in steps:
         if step.action in ("build", "resume"):
             step.stage.ready(config)
+            config.parallel.ready(step.stage)
+    steps = foretold(steps, config, store)
     if config.top.plan_only:
         print_plan(steps, config.dropped)
         return
     store.make_writable()
+    if config.parallel.follows:
+        follow(steps, config)
+        return
     roots.remember(store, folder, (step.id for step in steps))
     with launches.told(folder, config=plain, overrides=overrides, store=store.root) as launch:
         done = tracked(config, store, plain, overrides, steps, launch)
@@ -106,7 +117,7 @@ def tracked(
         if tracker.id:
             launch.told["wandb"] = {"id": tracker.id, "url": tracker.url}
             launch.write()
-        done = carry_out(steps, config, lambda at, metrics, n: tracker.log(metrics, n, at))
+        done = carry_out(steps, config, probed.follow(launch.folder, tracker.log))
         launch.told |= {"steps": steps_of(steps, done), "columns": columns_of(steps, done)}
         launch.write()
         tell(tracker, steps, done, launch)

@@ -4,7 +4,6 @@ Python owns names, types and ranges; YAML (``conf/``) owns values, so models dec
 values. Nothing in this module, nor in a module that declares a knob, imports torch.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -13,31 +12,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mllmrec.errors import Refusal
+from mllmrec.faults import describe
 
 if TYPE_CHECKING:
     from mllmrec.algorithm.base import Algorithm
     from mllmrec.backbone.base import Backbone
     from mllmrec.captioner.base import Captioner
     from mllmrec.dataset.base import Dataset
+    from mllmrec.parallel.base import Parallel
     from mllmrec.prompt import Prompt
     from mllmrec.reasoner.base import Reasoner
     from mllmrec.recommender.base import Recommender
     from mllmrec.refiner.base import Refiner
     from mllmrec.reward.base import Reward
     from mllmrec.stage.base import Stage
-    from mllmrec.tracking import Tracking
+    from mllmrec.tracking.knobs import Tracking
 
 TARGET = "_target_"
 GROUPS = (
     *("dataset", "backbone", "captioner", "reasoner", "refiner"),
-    *("prompt", "reward", "algorithm", "recommender", "tracking"),
+    *("prompt", "reward", "algorithm", "recommender", "tracking", "parallel"),
 )
 BUILT = (
     *("prepare", "caption", "pseudo_cot", "refine", "pretrain", "assess"),
     *("sft", "merge", "grpo", "sft_continued", "evaluate"),
 )
-STAGES = (*BUILT, "show", "compare", "ls", "gc")
-FORCIBLE = (*BUILT, "rank", "fit", "consistency", "hints", "show")  # some that others make
+COMMANDS = ("compare", "sweep", "workspace", "sync", "ls", "gc")
+STAGES = (*BUILT, "show", "recommend", "export", *COMMANDS)
+INNER = ("rank", "fit", "consistency", "hints", "requests")  # that others make for themselves
+FORCIBLE = (*BUILT, *INNER, "show", "recommend", "export")
 NAMED = ("reward", "recommender")  # groups that hold several components, each under its own name
 
 
@@ -96,6 +99,8 @@ class Top(Model):
     cot_prob: Annotated[float, Field(ge=0, le=1)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     threads: Annotated[int, Field(ge=1)] | None
+    gpu_memory: Annotated[float, Field(gt=0)] | None
+    gpu_tflops: Annotated[float, Field(gt=0)] | None
     artifacts: Path
     force: list[Annotated[str, AfterValidator(forcible)]]
     plan_only: bool
@@ -156,6 +161,10 @@ class Config(Model):
     @property
     def tracking(self) -> "Tracking":
         return self.groups["tracking"]
+
+    @property
+    def parallel(self) -> "Parallel":
+        return self.groups["parallel"]
 
     @property
     def goal(self) -> "Stage":
@@ -278,20 +287,3 @@ def gather_one(path: str, node: Any, package: str, faults: list[str]) -> Any:
         kind = getattr(import_module(node[TARGET].rpartition(".")[0]), node[TARGET].split(".")[-1])
         faults += [describe(fault, path + ".", kind) for fault in error.errors()]
     return None
-
-
-def describe(fault: Any, prefix: str, kind: type[BaseModel]) -> str:
-    """One fault of pydantic's in our words: the knob, its value, what is allowed."""
-    knob = (prefix + ".".join(str(part) for part in fault["loc"])).rstrip(".")
-    if fault["type"] == "extra_forbidden":
-        known = sorted(kind.model_fields)
-        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-        hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
-        return f"{knob}: unknown knob, {hint}"
-    if fault["type"] == "missing":
-        return f"{knob}: missing"
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "list_type":
-        message += f", '{knob}=[{fault['input']}]'"
-    value = "" if isinstance(fault["input"], Mapping) else f"={fault['input']!r}"
-    return f"{knob}{value}: {message[0].lower()}{message[1:]}"

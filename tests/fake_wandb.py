@@ -1,18 +1,23 @@
 """A stand-in for a W&B server, on loopback and in memory, for the real client.
 
-It answers the few GraphQL operations of one client version that a run and its artifacts need, and
-lists those it does not know, so that a new wandb shows as a failed test.
+It answers the few GraphQL operations of one client version that runs, their artifacts, sweeps with
+their agents, and views (workspaces, reports) need, and lists those it does not know, so that a new
+wandb shows as a failed test. It can also be made to refuse, to fail or to be silent.
 """
 
 import base64
 import gzip
+import itertools
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import yaml
 
 STREAMS = {"wandb-history.jsonl": "history", "wandb-events.jsonl": "events", "output.log": "logs"}
 
@@ -56,10 +61,49 @@ class Run:
         }
 
 
+@dataclass
+class Sweep:
+    """A sweep: ``left`` are the points that no agent has been given, ``runs`` those given out."""
+
+    name: str
+    project: str
+    text: str
+    left: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    state: str = "RUNNING"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return yaml.safe_load(self.text)
+
+    def points(self) -> list[dict[str, Any]]:
+        """The grid of a sweep, in the order of its file, its last parameter fastest."""
+        told = {name: values_of(one) for name, one in self.config["parameters"].items()}
+        return [dict(zip(told, point, strict=True)) for point in itertools.product(*told.values())]
+
+
+def values_of(parameter: dict[str, Any]) -> list[Any]:
+    """What a parameter can be; of a range (random, bayes) the one value in its middle."""
+    if "min" in parameter:
+        return [(parameter["min"] + parameter["max"]) / 2]
+    return parameter["values"] if "values" in parameter else [parameter["value"]]
+
+
 class Server:
-    """What the server has seen: runs by id, artifacts, links of use, unknown operations."""
+    """What the server has seen: runs by id, artifacts, links of use, unknown operations.
+
+    ``status`` is answered to everything where it is not 200; ``silent`` holds every answer back
+    while it is set.
+    """
 
     def __init__(self) -> None:
+        self.status = 200
+        self.silent = threading.Event()
+        self.asked: list[str] = []
+        self.files: dict[str, bytes] = {}
+        self.sweeps: dict[str, Sweep] = {}
+        self.agents: dict[str, str] = {}
+        self.views: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, Run] = {}
         self.artifacts: dict[str, dict[str, Any]] = {}
         self.used: list[tuple[str, str]] = []
@@ -79,6 +123,7 @@ class Server:
             run.exit_code = body["exitcode"]
 
     def answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(operation)
         method = getattr(self, f"on_{operation}", None)
         if method is None:
             self.unknown.append(operation)
@@ -110,7 +155,10 @@ class Server:
         return {"upsertBucket": {"bucket": run.node(), "inserted": not known}}
 
     def on_CreateRunFiles(self, asked: dict[str, Any]) -> dict[str, Any]:
-        files = [{"name": name, "uploadUrl": f"{self.url}/store/x"} for name in asked["files"]]
+        files = [
+            {"name": name, "uploadUrl": f"{self.url}/store/{asked['run']}/{name}"}
+            for name in asked["files"]
+        ]
         made = {"runID": key(asked["run"]), "uploadHeaders": [], "files": files}
         return {"createRunFiles": made}
 
@@ -177,6 +225,90 @@ class Server:
     def on_RunStoppedStatus(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {"project": {"run": {"stopped": False}}}
 
+    def on_UpsertSweep(self, asked: dict[str, Any]) -> dict[str, Any]:
+        project = asked.get("projectName") or "uncategorized"
+        if asked.get("id"):
+            sweep = self.sweeps[base64.b64decode(asked["id"]).decode()]
+            sweep.state = asked.get("state") or sweep.state
+        else:
+            sweep = Sweep(f"sweep{len(self.sweeps)}", project, asked["config"])
+            sweep.left = sweep.points()
+            self.sweeps[sweep.name] = sweep
+        entity = {"id": key("e"), "name": "us"}
+        told = {"name": sweep.name, "project": {"id": key("p"), "name": project, "entity": entity}}
+        return {"upsertSweep": {"sweep": told, "configValidationWarnings": []}}
+
+    def on_CreateAgent(self, asked: dict[str, Any]) -> dict[str, Any]:
+        agent = f"agent{len(self.agents)}"
+        self.agents[agent] = asked["sweep"].split("/")[-1]
+        return {"createAgent": {"agent": {"id": agent}}}
+
+    def on_Heartbeat(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """A free agent is given the next point, or told to go when there is none."""
+        sweep, busy = self.sweeps[self.agents[asked["id"]]], json.loads(asked["runState"] or "{}")
+        commands: list[dict[str, Any]] = []
+        if not any(busy.values()) and sweep.left:
+            run, point = f"{sweep.name}run{len(sweep.runs)}", sweep.left.pop(0)
+            sweep.runs[run] = point
+            given = {name: {"value": value} for name, value in point.items()}
+            about = {"program": sweep.config.get("program"), "run_storage_id": run, "logs": []}
+            commands = [{"type": "run", "run_id": run, "args": given, **about}]
+        elif not any(busy.values()):
+            commands, sweep.state = [{"type": "exit"}], "FINISHED"
+        told = {"agent": {"id": asked["id"]}, "commands": json.dumps(commands)}
+        return {"agentHeartbeat": told}
+
+    def on_SweepWithRuns(self, asked: dict[str, Any]) -> dict[str, Any]:
+        name = (asked.get("sweep") or asked.get("name") or "").split("/")[-1]
+        if name not in self.sweeps:
+            return {"project": None}
+        sweep = self.sweeps[name]
+        told = {"id": key(name), "name": name, "method": sweep.config["method"]}
+        told |= {"state": sweep.state, "config": sweep.text, "createdAt": "2026-01-01T00:00:00Z"}
+        told |= {"__typename": "Sweep", "displayName": None, "runCount": len(sweep.runs)}
+        nothing = ("description", "heartbeatAt", "updatedAt", "bestLoss", "controller", "scheduler")
+        told |= {**dict.fromkeys((*nothing, "runCountExpected")), "earlyStopJobRunning": False}
+        nodes = [{"node": self.of_sweep(run)} for run in sweep.runs]
+        return {"project": {"sweep": {**told, "runs": {"edges": nodes}}}}
+
+    on_GetSweep = on_GetSweepState = on_GetSweepLegacy = on_SweepWithRuns
+
+    def of_sweep(self, name: str) -> dict[str, Any]:
+        run = self.runs.get(name, Run(name, ""))
+        state = "running" if run.exit_code is None else "failed" if run.exit_code else "finished"
+        flags = {"shouldStop": False, "failed": False, "stopped": False, "running": False}
+        told = {"config": json.dumps(run.config), "summaryMetrics": json.dumps(run.summary)}
+        more = {"exitcode": run.exit_code, "heartbeatAt": None, "sampledHistory": [[]]}
+        return {"name": name, "state": state, **flags, **told, **more}
+
+    def on_UpsertView2(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Workspaces and reports are both views."""
+        known = asked.get("id") in self.views
+        id = asked["id"] if known else key(f"View:{len(self.views)}")
+        self.views[id] = {**self.views.get(id, {}), **asked, "id": id}
+        return {"upsertView": {"view": self.view_node(id), "inserted": not known}}
+
+    on_upsertView = on_UpsertView2
+
+    def view_node(self, id: str) -> dict[str, Any]:
+        view = self.views[id]
+        names = ("id", "type", "name", "displayName", "description", "spec")
+        project = {"id": key("p"), "name": view.get("projectName"), "entityName": "us"}
+        dates = dict.fromkeys(("createdAt", "updatedAt"), "2026-01-01T00:00:00Z")
+        return {**{name: view.get(name) for name in names}, "project": project, **dates}
+
+    def on_View(self, asked: dict[str, Any]) -> dict[str, Any]:
+        wanted = asked.get("viewName")
+        found = [id for id, view in self.views.items() if view.get("name") == wanted]
+        return {"project": {"allViews": {"edges": [{"node": self.view_node(i)} for i in found]}}}
+
+    def on_SpecificReport(self, asked: dict[str, Any]) -> dict[str, Any]:
+        id = asked["reportId"]
+        return {"view": self.view_node(id) if id in self.views else None}
+
+    def on_ProjectInternalId(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"id": key("p"), "internalId": key("ProjectInternalId:1")}}
+
 
 def handler(state: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
@@ -195,6 +327,10 @@ def handler(state: Server) -> type[BaseHTTPRequestHandler]:
                 body = gzip.decompress(body)
             parts = self.path.strip("/").split("/")
             answer: dict[str, Any] = {}
+            while state.silent.is_set():
+                time.sleep(0.05)
+            if state.status != 200:
+                return self.send(state.status, {"errors": [{"message": "so it was asked"}]})
             with state.lock:
                 if parts[-1] == "graphql":
                     asked = json.loads(body)
@@ -202,8 +338,13 @@ def handler(state: Server) -> type[BaseHTTPRequestHandler]:
                     answer = {"data": state.answer(name, asked.get("variables") or {})}
                 elif parts[-1] == "file_stream":
                     state.stream(parts[-2], json.loads(body))
+                elif parts[0] == "store":
+                    state.files["/".join(parts[1:])] = body
+            self.send(200, answer)
+
+        def send(self, status: int, answer: dict[str, Any]) -> None:
             text = json.dumps(answer).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(text)))
             self.end_headers()
@@ -225,5 +366,6 @@ def serving() -> Iterator[Server]:
     try:
         yield state
     finally:
+        state.silent.clear()
         server.shutdown()
         server.server_close()

@@ -21,7 +21,7 @@ from mllmrec.stage.command import Asked
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
-CHOICES = {*GROUPS, "stage", "experiment"}
+CHOICES = {*GROUPS, "stage", "experiment", "hardware"}
 SMALL = ("dataset.users=60", "dataset.items=120", "dataset.poster_size=16")
 SMALL += ("prepare.protocols=[uni9]", "tracking=off")
 

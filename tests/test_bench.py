@@ -1,6 +1,7 @@
 """The benchmarks run, at sizes that measure nothing."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,13 +9,15 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-SCRIPTS = ("scoring", "evaluation", "draws", "prepare")
+SCRIPTS = ("scoring", "evaluation", "draws", "prepare", "page")
 # Many processes, minutes also when they are small.
-LONG = ("grpo_step", "memory", "gpu", "kill", "captions", "leak", "sasrec")
+LONG = ("grpo_step", "memory", "gpu", "kill", "captions", "leak", "sasrec", "sweep", "compare")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_it_runs_and_its_sides_agree(root, name):
+    if name == "page" and not (shutil.which("chromium") or shutil.which("chromium-browser")):
+        pytest.skip("no chromium on this machine: apt-get install chromium")
     before = results(root)
     words = [] if name == "draws" else ["--shape", "tiny"]
     done = subprocess.run(

@@ -5,10 +5,12 @@ import logging
 import re
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import datetime
 
 import pytest
 
+from mllmrec import build, locks
 from mllmrec.artifacts import MANIFEST, Store, file_digest, partial_of
 from mllmrec.build import carry_out
 from mllmrec.errors import Refusal
@@ -175,3 +177,24 @@ def test_metrics_are_told_under_the_label_of_their_step(store, monkeypatch):
     words, heard = (*WORDS, "seed=7"), []
     carry_out(steps(store, *words), config(*words), lambda *told: heard.append(told))
     assert heard == [("prepare", {"loss": 0.5}, 3)]
+
+
+def test_what_does_not_stand_on_what_another_builds_comes_first(tmp_path, caplog):
+    """Two launches that share a chain share its work, instead of one waiting for the other."""
+    store = Store(root=tmp_path / "store")
+    words = (*SMALL, "evaluate.policies=[random,popularity]")
+    planned = steps(store, *words)
+    other = next(step for step in planned if step.label == "rank random")
+    order = []
+
+    def takes(step, *rest):
+        order.append(step.label)
+        return build_one(step, *rest)
+
+    build_one = build.build
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        stack.enter_context(locks.held(other.lock))
+        patch.setattr(build, "build", takes)
+        patch.setattr(build.time, "sleep", lambda _: stack.close())  # the other gives up
+        carry_out(planned, config(*words), lambda *_: None)
+    assert order == ["prepare", "rank popularity", "rank random", "evaluate"]

@@ -81,6 +81,19 @@ def test_every_stage_is_published_and_the_result_is_printed(chain):
     assert not list((folder / "artifacts").rglob(".partial-*"))
 
 
+def test_a_log_is_plain_lines_with_one_that_begins_and_one_that_ends_each_stage(chain):
+    """Not on a terminal there are no bars and no colours: nothing that moves the cursor."""
+    folder, said = chain
+    assert not re.search(r"[^\n\t\x20-\x7e\u00a0-\uffff]", said)
+    made = by_label(folder)
+    numbered = re.findall(
+        r"^\[(\d+)/(\d+)\] (.+) ([0-9a-f]{16}): (build|done) ", said, re.MULTILINE
+    )
+    begun, done = ({line[2:4] for line in numbered if line[4] == how} for how in ("build", "done"))
+    assert begun == done == {(label, artifact.id) for label, artifact in made.items()}
+    assert {line[1] for line in numbered} == {str(len(made))}
+
+
 def test_a_second_launch_builds_nothing(chain):
     folder, _ = chain
     before = {a.id: (a.folder / MANIFEST).stat().st_mtime_ns for a in by_label(folder).values()}

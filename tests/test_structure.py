@@ -26,23 +26,31 @@ YAMLS = sorted(CONF.rglob("*.yaml"))
 
 # Stages that others make for themselves; nobody asks for one by name.
 INNER = {("stage", "rank"), ("stage", "fit"), ("stage", "consistency"), ("stage", "hints")}
-SINGLE = {"prompt", "tracking"}  # groups that are one module each, not a folder
+INNER |= {("stage", "requests")}
+SINGLE = {"prompt"}  # groups that are one module each, not a folder
 # Bottom up: a module imports from layers below its own. A name is a module or a folder of them;
-# the first name that fits counts, so stage.base lies below the other modules of stage/.
-CORE = "errors schema artifacts locks roots provenance records prompt answer ranking redact"
-CORE += " seeds asking cases journal pictures steps progress launches"
+# the longest name that fits counts, so stage.base lies below the other modules of stage/.
+CORE = "errors faults schema artifacts locks roots provenance records prompt answer ranking redact"
+CORE += " seeds asking cases journal pictures steps progress probed launches ranks"
 LAYERS = [
     [*CORE.split(), "rendering", "tracking"],
-    ["dataset", "backbone", "reward", "algorithm", "recommender", "scoring", "report"],
+    ["dataset", "backbone", "reward", "algorithm", "recommender", "scoring", "report", "page"],
+    ["parallel"],
     ["endpoint", "local", "assessment"],
     ["captioner", "reasoner", "refiner"],
     ["stage.base", "stage.command", "stage.adopt", "stage.replies"],
     ["training"],
     ["policy"],
+    ["serving"],
+    ["comparison"],
     ["stage"],
-    ["plan"],
-    ["build", "compose", "jsonschema"],
+    ["plan", "performing", "overrides"],
+    ["hardware", "worker"],
+    ["build", "follow", "compose", "jsonschema"],
     ["runner"],
+    ["grid"],
+    ["sweep"],
+    ["stage.sweep"],  # it alone starts launches
     ["launch"],
 ]
 # Stages look at one another only to say what they stand on.
@@ -53,8 +61,9 @@ SIDEWAYS = {
     ("stage.consistency", "stage.refine"),
     ("stage.consistency", "stage.sft"),
     ("stage.compare", "stage.command"),
-    ("stage.compare", "stage.evaluate"),
     ("stage.evaluate", "stage.rank"),
+    ("stage.export", "stage.evaluate"),
+    ("stage.export", "stage.rank"),
     ("stage.grpo", "stage.hints"),
     ("stage.grpo", "stage.sft"),
     ("stage.hints", "stage.pseudo_cot"),
@@ -63,6 +72,10 @@ SIDEWAYS = {
     ("stage.rank", "stage.fit"),
     ("stage.rank", "stage.hints"),
     ("stage.rank", "stage.pretrain"),
+    ("stage.recommend", "stage.hints"),
+    ("stage.recommend", "stage.pseudo_cot"),
+    ("stage.recommend", "stage.rank"),
+    ("stage.recommend", "stage.requests"),
     ("stage.refine", "stage.pseudo_cot"),
     ("stage.replies", "stage.base"),
     ("stage.sft", "stage.pretrain"),
@@ -73,16 +86,17 @@ HEAVY_AT_HOME = (
     "training.",
     "scoring.",
     "backbone.loading",
+    "parallel.sharding",
     "policy.model",
     "policy.embedding",
     "local.models",
     "recommender.networks",
     "recommender.fitting",
     "recommender.tuning",
+    "serving.merged",
 )
 BASES = {"base", "command"}  # what components are made of
 MOST_LINES, MOST_OF_A_FUNCTION = 300, 60
-TO_BE_SPLIT = {"mllmrec/tracking.py"}  # longer than that for now; nothing may join it
 
 
 def name_of(file: Path) -> str:
@@ -128,10 +142,14 @@ def arrows() -> list[tuple[str, str, str]]:
 
 def place(module: str) -> tuple[int, str]:
     """The layer of a module, from the bottom, and the name in LAYERS that it goes by."""
-    for height, names in enumerate(LAYERS):
-        for name in names:
-            if module == name or module.startswith(name + "."):
-                return height, name
+    found = [
+        (height, name)
+        for height, names in enumerate(LAYERS)
+        for name in names
+        if module == name or module.startswith(name + ".")
+    ]
+    if found:
+        return max(found, key=lambda one: len(one[1]))
     raise AssertionError(f"{module} has no layer: give it one in tests/test_structure.py")
 
 
@@ -165,12 +183,12 @@ def test_no_imports_go_in_circles() -> None:
 
 def test_wandb_is_imported_in_one_place() -> None:
     found = {
-        said(file)
+        file.parent
         for file in FILES
         for target, _ in imported(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
-        if target.split(".")[0] == "wandb"
+        if target.split(".")[0] in ("wandb", "wandb_workspaces")
     }
-    assert found == {"mllmrec/tracking.py"}
+    assert found == {PACKAGE / "tracking"}
 
 
 def test_torch_is_imported_only_where_it_computes() -> None:
@@ -220,7 +238,7 @@ def targets(file: Path) -> dict[str, str]:
 
 def test_groups_and_stages_are_those_of_conf() -> None:
     folders = {path.name for path in CONF.iterdir() if path.is_dir()}
-    assert folders == {*GROUPS, "stage", "experiment", "schema"}
+    assert folders == {*GROUPS, "stage", "experiment", "hardware", "hydra", "schema"}
     stages = [path.stem for path in CONF.glob("stage/*.yaml")]
     assert sorted(stages) == sorted(STAGES)
 
@@ -228,7 +246,11 @@ def test_groups_and_stages_are_those_of_conf() -> None:
 @pytest.mark.parametrize("file", YAMLS, ids=said)
 def test_a_target_lies_in_the_package_of_its_group(file: Path) -> None:
     group = file.parent.name
+    if file.parent.parent.name == "hydra":  # Hydra takes its launchers from hydra_plugins alone
+        return
     for path, target in targets(file).items():
+        if path.startswith("hydra."):  # what Hydra itself makes: no component
+            continue
         module = target.rpartition(".")[0]
         home = f"mllmrec.{group}"
         assert module == home if group in SINGLE else module.startswith(home + ".")
@@ -271,7 +293,7 @@ def test_a_component_has_a_test(group: str, module: str) -> None:
 
 
 def knob_models() -> list[type[Model]]:
-    for name in ("tracking", "prompt", "training.options"):
+    for name in ("prompt", "training.options"):
         import_module(f"mllmrec.{name}")
     for group, module in COMPONENTS:
         import_module(f"mllmrec.{group}.{module}")
@@ -295,6 +317,7 @@ def test_python_owns_no_values() -> None:
     assert not wrong, f"a default belongs in conf/: {wrong}"
 
 
+WHOLE = {"experiment", "hardware"}  # a comment above a node speaks for all of it
 SPEAK_FOR_THEMSELVES = {TARGET, "defaults", "goal", "hydra"}
 
 
@@ -314,7 +337,7 @@ def test_each_field_has_its_comment(file: Path) -> None:
             if not told and not (is_node and not path and file.parent.name == "stage"):
                 missing.append(f"{said(file)}:{key.start_mark.line + 1}: {key.value}")
             if is_node:
-                walk(value, (*path, key.value), told and file.parent.name == "experiment")
+                walk(value, (*path, key.value), told and file.parent.name in WHOLE)
 
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
@@ -334,8 +357,7 @@ def test_numbers_are_numbers_to_every_reader(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=said)
 def test_files_and_functions_stay_short(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    is_long = len(text.splitlines()) > MOST_LINES
-    assert is_long == (said(file) in TO_BE_SPLIT), f"{len(text.splitlines())} lines"
+    assert len(text.splitlines()) <= MOST_LINES, f"{len(text.splitlines())} lines"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1

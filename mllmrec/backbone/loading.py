@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from mllmrec import ranks
 from mllmrec.backbone.base import Backbone
 from mllmrec.errors import Refusal
 
@@ -94,6 +95,8 @@ def load_model(folder: Path, backbone: Backbone) -> "PreTrainedModel":
             do="copy or download the folder again",
         ) from error
     check_whole(folder, said)
+    if ranks.here().sharding:  # its weights come to the devices in parts
+        return model
     return model.to(device())
 
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from mllmrec.progress import Bar
 from mllmrec.records import INTERACTIONS
 
 CHUNK = 1 << 22  # rows that are worked on at once; bounds memory, changes nothing
@@ -38,12 +39,14 @@ def encoded(frames: Iterable[pl.DataFrame]) -> Coded:
     words = {name: pl.Categories.random() for name in ("user_id", "item_id")}
     numbered = [pl.col(name).cast(pl.Categorical(known)) for name, known in words.items()]
     parts: dict[str, list[Array]] = {name: [] for name in INTERACTIONS}
-    for frame in frames:
-        told = frame.select(*(column.to_physical() for column in numbered), pl.col("timestamp"))
-        if sum(told.null_count().row(0)):
-            raise ValueError(f"interactions have empty fields: {told.null_count().to_dicts()}")
-        for name, kept in parts.items():
-            kept.append(told[name].to_numpy())
+    with Bar("read", None, "interaction") as bar:
+        for frame in frames:
+            told = frame.select(*(column.to_physical() for column in numbered), pl.col("timestamp"))
+            if sum(told.null_count().row(0)):
+                raise ValueError(f"interactions have empty fields: {told.null_count().to_dicts()}")
+            for name, kept in parts.items():
+                kept.append(told[name].to_numpy())
+            bar.step(len(told))
     users, items = (known.to_series().rename(name) for name, known in words.items())
     rank = np.empty(len(items), np.uint32)
     order = items.arg_sort().to_numpy()

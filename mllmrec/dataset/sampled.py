@@ -12,6 +12,7 @@ from mllmrec.dataset.candidates import Pool, numbers
 from mllmrec.dataset.coded import Lists, chunks, starts
 from mllmrec.dataset.split import Plan, Targets
 from mllmrec.dataset.written import Written
+from mllmrec.progress import Bar
 from mllmrec.records import Split
 
 ROWS = 1 << 14  # samples in memory at once, and of a row group
@@ -40,7 +41,8 @@ class Sampled:
         """``SPLIT.parquet``, its samples audited; a fingerprint a column."""
         prints = {name: Fingerprint() for name in self.columns}
         ids = self.met(pool)
-        with Written(folder / f"{self.split}.parquet") as file:
+        bar = Bar(f"{self.split} samples", len(self.targets), "sample")
+        with Written(folder / f"{self.split}.parquet") as file, bar:
             for place, some in self.targets.parts(ROWS):
                 frame = pool.plan.described(some, pool.history_length)
                 listed = {
@@ -52,6 +54,7 @@ class Sampled:
                 for name, candidates in told.items():
                     prints[name].add(frame["sample_id"], candidates)
                 file.add(frame.with_columns(**told))
+                bar.step(len(frame))
         return {f"{self.split}/{name}": made.digits for name, made in prints.items()}
 
     def candidates(

@@ -45,20 +45,50 @@ class Way(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whole:
-    """Samples, and of each one the columns of the catalogue that are its candidates.
+class Open:
+    """Histories, and of each one the columns of the catalogue that may not be ranked behind it.
 
-    Columns are places in ``ids``. ``target`` (samples,) has those of the targets; ``closed``
-    (items,) says which items are nobody's candidates; ``own[starts[i]:starts[i + 1]]`` are the
-    columns of sample i that its user has in any split, the target not among them.
+    Columns are places in ``ids``. ``samples`` has a row a history (``sample_id``, ``history``);
+    ``closed`` (items,) says which items are nobody's candidates; ``own[starts[i]:starts[i + 1]]``
+    are the columns that row i bars beside these.
     """
 
     samples: pl.DataFrame
     ids: pl.Series
-    target: np.ndarray
     closed: np.ndarray
     own: np.ndarray
     starts: np.ndarray
+
+    def barred(self, row: int) -> np.ndarray:
+        """The columns that are no candidates of one row."""
+        own = self.own[self.starts[row] : self.starts[row + 1]]
+        return np.concatenate([own, np.flatnonzero(self.closed)])
+
+    def masked(self, some: slice, scores: np.ndarray) -> np.ndarray:
+        """A copy of the scores of some rows, −inf where an item is no candidate."""
+        first, last, _ = some.indices(len(self.samples))
+        table = np.array(scores, dtype=np.float64)
+        table[:, self.closed] = -np.inf
+        counts = np.diff(self.starts[first : last + 1])
+        rows = np.repeat(np.arange(last - first), counts)
+        table[rows, self.own[self.starts[first] : self.starts[last]]] = -np.inf
+        return table
+
+    def by(self, catalogue: Catalogue) -> Scored:
+        """The scores of every row's catalogue, as many rows at once as memory allows."""
+        for some in chunks(len(self.samples), len(self.ids)):
+            yield some, catalogue(self.samples["history"][some].to_list())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Open):
+    """Samples with targets: a target is a candidate, whatever its user has beside it.
+
+    ``target`` (samples,) has the columns of the targets; ``own`` those that a sample's user has in
+    any split, the target not among them.
+    """
+
+    target: np.ndarray
 
     @classmethod
     def of(cls, prepared: Prepared, samples: pl.DataFrame) -> Self:
@@ -83,27 +113,14 @@ class Whole:
         return np.count_nonzero(~self.closed) - taken + self.closed[self.target]
 
     def barred(self, row: int) -> np.ndarray:
-        """The columns that are no candidates of one sample."""
-        closed = np.flatnonzero(self.closed)
-        own = self.own[self.starts[row] : self.starts[row + 1]]
-        return np.concatenate([own, closed[closed != self.target[row]]])
+        found = super().barred(row)
+        return found[found != self.target[row]]
 
     def masked(self, some: slice, scores: np.ndarray) -> np.ndarray:
-        """A copy of the scores of some samples, −inf where an item is no candidate."""
-        first, last, _ = some.indices(len(self.samples))
-        table = np.array(scores, dtype=np.float64)
-        rows, target = np.arange(last - first), self.target[first:last]
-        wanted = table[rows, target]
-        table[:, self.closed] = -np.inf
-        counts = np.diff(self.starts[first : last + 1])
-        table[np.repeat(rows, counts), self.own[self.starts[first] : self.starts[last]]] = -np.inf
-        table[rows, target] = wanted
+        table = super().masked(some, scores)
+        rows, target = np.arange(len(table)), self.target[some]
+        table[rows, target] = scores[rows, target]
         return table
-
-    def by(self, catalogue: Catalogue) -> Scored:
-        """The scores of every sample's catalogue, as many samples at once as memory allows."""
-        for some in chunks(len(self.samples), len(self.ids)):
-            yield some, catalogue(self.samples["history"][some].to_list())
 
     def rankings(self, scored: Iterable[tuple[slice, np.ndarray]], seed: int) -> pl.DataFrame:
         """A row a sample: target, the first KEPT items and their scores, rank, and ``candidates``.

@@ -12,8 +12,9 @@ import torch
 
 from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import dtype_of, load_model, load_tokenizer
+from mllmrec.parallel.sharding import spread
 from mllmrec.policy.baselines import chunks
-from mllmrec.policy.full import FULL, Scored, Way, Whole
+from mllmrec.policy.full import FULL, Open, Scored, Way
 from mllmrec.progress import Bar
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
@@ -110,7 +111,7 @@ class ModelPolicy:
     def whole(
         self,
         prepared: Prepared,
-        whole: Whole,
+        whole: Open,
         way: Way,
         rationales: Mapping[str, str] | None = None,
         *,
@@ -149,7 +150,7 @@ class ModelPolicy:
         return list(self.tokenizer(lines, add_special_tokens=False)["input_ids"])
 
     def beams(
-        self, prompts: list[list[int]], answers: list[list[int]], whole: Whole, width: int, bar: Bar
+        self, prompts: list[list[int]], answers: list[list[int]], whole: Open, width: int, bar: Bar
     ) -> Scored:
         """What a search of this width finds among each sample's candidates."""
         root, column = tree(answers), {tuple(answer): i for i, answer in enumerate(answers)}
@@ -219,7 +220,7 @@ class ModelPolicy:
             )
 
 
-def candidates_of(root: Node, answers: list[list[int]], whole: Whole, first: int, row: int) -> Node:
+def candidates_of(root: Node, answers: list[list[int]], whole: Open, first: int, row: int) -> Node:
     """The trie of the answers that are candidates of one sample, counted from ``first``."""
     return pruned(root, [answers[column] for column in whole.barred(first + row)])
 
@@ -242,4 +243,4 @@ def load(base: Path, adapter: Path | None, backbone: Backbone) -> Any:
         model = load_adapter(model, adapter)
         if dtype_of(backbone) == torch.float32:
             model = model.merge_and_unload()
-    return model.eval()
+    return spread(model.eval())

@@ -173,13 +173,19 @@ def print_texts(file: Path, failures: Path, most: int = 5) -> None:
 
 
 def print_plan(steps: "Sequence[Step]", dropped: Sequence[str]) -> None:
-    """What would be reused and built, and why."""
-    table = Table("stage", "id", "action", "why", box=box.SIMPLE_HEAD)
+    """What would be reused and built, and why; what the stages that train will take."""
+    table, out = Table(box=box.SIMPLE_HEAD), console()
+    for name in ("stage", "id", "action"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why", overflow="fold", ratio=1)
     for step in steps:
-        table.add_row(step.label, step.id, step.action, step.why)
-    console().print(table)
+        table.add_row(step.label, step.id, step.action, escape(step.why))
+    out.print(table)
+    for step in steps:
+        if step.forecast:
+            out.print(escape(f"{step.label}: {step.forecast}"))
     if dropped:
-        console().print(f"set by the experiment, not part of this goal: {', '.join(dropped)}")
+        out.print(f"set by the experiment, not part of this goal: {', '.join(dropped)}")
 
 
 def human(size: float) -> str:

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mllmrec import ranks
 from mllmrec.scoring.attention import share_prompts
 from mllmrec.scoring.decode import evaluating
-from mllmrec.scoring.packed import check_room, logits_of
+from mllmrec.scoring.packed import check_room, logits_of, reading
 from mllmrec.scoring.trie import NODES, Row, Tokens, Trie, pack
 
 LOGITS = 1 << 28  # held at once: 1 GiB
@@ -110,14 +111,19 @@ def catalogue_logps(
     rows, most = max(1, CELLS // trees.count), max(one.size for one in trees.parts)
     for start in range(0, len(prompts), rows):
         group = prompts[start : start + rows]
-        table = np.zeros((len(group), trees.count))
-        with evaluating(model), torch.inference_mode():
-            for batch in together(group, most, tokens_per_batch, LOGITS // words):
+        table, done = np.zeros((len(group), trees.count)), set[int]()
+        with evaluating(model), reading():
+            fitting = longest_first(together(group, most, tokens_per_batch, LOGITS // words), group)
+            for batch, others in ranks.rounds(fitting):
                 for one in trees.parts:
                     found = sums(model, one, [group[i] for i in batch])
                     table[np.array(batch)[:, None], one.answers] = found
+                done.update(batch)
                 if progress:
-                    progress(len(batch))
+                    progress(sum(map(len, others)))
+        if ranks.count() > 1:
+            for row, scores in ranks.merged({row: table[row] for row in done}).items():
+                table[row] = scores
         yield slice(start, start + len(group)), table
 
 
@@ -134,6 +140,11 @@ def together(prompts: Sequence[Tokens], size: int, tokens: int, nodes: int) -> I
         total += more
     if batch:
         yield batch
+
+
+def longest_first(batches: Iterator[list[int]], prompts: Sequence[Tokens]) -> list[list[int]]:
+    """The same batches, that of the longest prompt first: memory runs out at once or never."""
+    return sorted(batches, key=lambda batch: -max(len(prompts[i]) for i in batch))
 
 
 def sums(model: Any, one: Part, prompts: Sequence[Tokens]) -> NDArray[np.float64]:

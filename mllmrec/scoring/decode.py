@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mllmrec import ranks
 from mllmrec.scoring.attention import share_prompts
 from mllmrec.scoring.choosers import Beams, Chooser, Draw, Node, Rollouts, Written, nested
-from mllmrec.scoring.packed import check_room
+from mllmrec.scoring.packed import check_room, reading
 from mllmrec.scoring.trie import Tokens
 
 
@@ -148,9 +149,10 @@ def decode(
     if not all(map(len, prompts)):
         raise ValueError("a prompt has no tokens")
     check_room(model, max(map(len, prompts), default=0) + room - 1)
-    results: list[list[Written]] = [[] for _ in prompts]
-    with evaluating(model), torch.inference_mode():
-        for batch in batches([len(prompt) for prompt in prompts], columns, tokens_per_batch):
+    found: dict[int, list[Written]] = {}
+    fitting = batches([len(prompt) for prompt in prompts], columns, tokens_per_batch)
+    with evaluating(model), reading():
+        for batch, together in shared(fitting):
             choose = begin(batch)
             state = State(model, [prompts[i] for i in batch], pad_id)
             parents: Tensor | None = None
@@ -160,11 +162,24 @@ def decode(
                 if following is None:
                     break
                 parents, tokens = following
-            for i, written in zip(batch, choose.written(), strict=True):
-                results[i] = written
+            found |= zip(batch, choose.written(), strict=True)
             if progress:
-                progress(len(batch))
-    return results
+                progress(sum(map(len, together)))
+    found = ranks.merged(found)
+    return [found[i] for i in range(len(prompts))]
+
+
+def shared(
+    fitting: Iterator[list[int]],
+) -> Iterator[tuple[list[int], list[list[int]]]]:
+    """The batches of this rank; all of them where weights are sharded.
+
+    How many steps a batch takes is known when it is written: ranks with batches of their own
+    would not go forward together.
+    """
+    if ranks.here().sharding:
+        return ((batch, [batch]) for batch in fitting)
+    return ranks.rounds(fitting)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mllmrec import ranks
 from mllmrec.errors import Refusal
 from mllmrec.scoring.attention import UNREAD, Span, positions_of, share_prompts
 from mllmrec.scoring.trie import Row, Tokens, pack
@@ -27,6 +28,26 @@ class Scores:
 
     logps: Tensor
     entropies: Tensor | None
+
+    def moved(self, device: torch.device | str) -> "Scores":
+        """Their values on another device."""
+        entropies = None if self.entropies is None else self.entropies.detach().to(device)
+        return Scores(logps=self.logps.detach().to(device), entropies=entropies)
+
+
+def joined(found: Sequence[Scores]) -> Scores:
+    """The scores of one after the other."""
+    spread = [scores.entropies for scores in found if scores.entropies is not None]
+    logps = torch.cat([scores.logps for scores in found])
+    return Scores(logps=logps, entropies=torch.cat(spread) if spread else None)
+
+
+def by_row(rows: Sequence[Row], scores: Scores) -> list[Scores]:
+    """The scores of each of these rows."""
+    sizes = [sum(map(len, row.answers)) for row in rows]
+    spread = [None] * len(rows) if scores.entropies is None else scores.entropies.split(sizes)
+    pairs = zip(scores.logps.split(sizes), spread, strict=True)
+    return [Scores(logps=logps, entropies=entropies) for logps, entropies in pairs]
 
 
 def answer_logps(
@@ -46,32 +67,42 @@ def answer_logps(
     tokens, and Refusal for a model whose attention sees otherwise or a row beyond its length.
     """
     rows = [pack(prompt, these) for prompt, these in zip(prompts, answers, strict=True)]
-    results: list[list[float]] = [[] for _ in rows]
+    found: dict[int, list[float]] = {}
     training = model.training
     model.eval()
     try:
-        for batch in batches(rows, tokens_per_batch):
-            with torch.inference_mode():
+        for batch, together in ranks.rounds(batches(rows, tokens_per_batch)):
+            with reading():
                 logps = token_logps(model, [rows[i] for i in batch]).logps.double().cpu().numpy()
-            for i, sums in zip(batch, per_answer([rows[i] for i in batch], logps), strict=True):
-                results[i] = sums
+            found |= zip(batch, per_answer([rows[i] for i in batch], logps), strict=True)
             if progress:
-                progress(len(batch))
+                progress(sum(map(len, together)))
     finally:
         model.train(training)
-    return results
+    found = ranks.merged(found)
+    return [found[i] for i in range(len(rows))]
+
+
+def reading() -> Any:
+    """The context of a forward pass without gradients; sharded weights are not for inference's."""
+    return torch.no_grad() if ranks.here().sharding else torch.inference_mode()
 
 
 def batches(rows: Sequence[Row], budget: int) -> Iterator[list[int]]:
-    """Indices of rows up to a number of tokens; longest first: memory runs out at once or never."""
+    """Indices of rows up to a number of tokens, as ``fitting``."""
+    return fitting([row.size for row in rows], budget)
+
+
+def fitting(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices up to a total size; largest first: memory runs out at once or never."""
     batch: list[int] = []
     total = 0
-    for i in sorted(range(len(rows)), key=lambda i: (-rows[i].size, i)):
-        if batch and total + rows[i].size > budget:
+    for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        if batch and total + sizes[i] > budget:
             yield batch
             batch, total = [], 0
         batch.append(i)
-        total += rows[i].size
+        total += sizes[i]
     if batch:
         yield batch
 

@@ -68,6 +68,11 @@ class Stage(Model):
         """The name of the step in a plan, in logs and in metrics' keys."""
         return self.name
 
+    @property
+    def spreads(self) -> bool:
+        """Whether several processes may carry ``run`` out together, each calling it (``ranks``)."""
+        return False
+
     def inputs(self, config: "Config") -> "dict[str, Stage]":
         """The stages that this one stands on under this config, by the name it knows them by."""
         return {}

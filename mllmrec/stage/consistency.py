@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
 
+from mllmrec import ranks
 from mllmrec.artifacts import digest, folder_files
 from mllmrec.assessment.confidence import gain, prediction
 from mllmrec.assessment.modality import TFIDF, by_tfidf, by_vectors
@@ -48,6 +49,10 @@ class Consistency(Stage):
     prediction: Literal["sigmoid", "gain"]
     tokens_per_batch: int
 
+    @property
+    def spreads(self) -> bool:
+        return True
+
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages
         below = {**known(config), **backbone_of(config), "rationales": last_word(config)}
@@ -81,7 +86,8 @@ class Consistency(Stage):
                 "prediction", self.predictions(samples, texts, prepared, job), dtype=pl.Float64
             ),
         )
-        table.write_parquet(job.out / COMPONENTS)
+        if ranks.is_main():
+            table.write_parquet(job.out / COMPONENTS)
         return {"rationales": float(len(table))}
 
     def modality(self, samples: pl.DataFrame, told: list[str], prepared: Prepared) -> Any:

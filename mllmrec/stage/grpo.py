@@ -36,6 +36,10 @@ class Grpo(Stage, GrpoOptions):
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words", "reward", "algorithm")
     needs_torch: ClassVar[bool] = True
 
+    @property
+    def spreads(self) -> bool:
+        return True
+
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages
         below = {**known(config), "model": stages["merge"]}

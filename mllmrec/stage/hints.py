@@ -6,12 +6,13 @@ confidence asks how a rationale serves the target, and choosing by that would te
 """
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
 from mllmrec.assessment.samples import leaks
-from mllmrec.cases import cases_of
+from mllmrec.cases import Case, cases_of
 from mllmrec.errors import Refusal
 from mllmrec.reasoner.base import Reasoner
 from mllmrec.records import Prepared, Split
@@ -86,19 +87,9 @@ class Hints(Stage):
         return found
 
     def written(self, samples: pl.DataFrame, prepared: Prepared, job: Job) -> dict[str, str]:
-        """By the reasoner, and the refiner where there is one; each has a journal of its own."""
-        reasoner, refiner, words = job.group(Reasoner), job.group(Refiner), job.group(Words)
-        cases = cases_of(samples, prepared, reveal=reasoner.reveal_target)
-        replies = reasoner.write(cases, words, job.journal)
-        if refiner.is_active:
-            known = {one.id: one.text for one in replies if one.text is not None}
-            some = [case for case in cases if case.sample_id in known]
-            own = job.journal.with_stem(f"{job.journal.stem}-refiner")
-            refined = refiner.write(some, known, words, own)
-            replies = [*refined, *(one for one in replies if one.text is None)]
-        return settled(
-            replies, job.out, stage="pseudo_cot", what="hint", max_failed=self.max_failed
-        )
+        """By the reasoner, which may be told targets where that is what is measured."""
+        cases = cases_of(samples, prepared, reveal=job.group(Reasoner).reveal_target)
+        return written(cases, job, stage="pseudo_cot", max_failed=self.max_failed)
 
     def stopped(self, samples: pl.DataFrame, texts: dict[str, str], prepared: Prepared) -> set[str]:
         """The samples whose rationale names their target."""
@@ -106,6 +97,22 @@ class Hints(Stage):
         told = [texts[id] for id in some["sample_id"]]
         found = leaks(some, told, prepared, self.title_words)
         return {id for id, leak in zip(some["sample_id"], found, strict=True) if leak}
+
+
+def written(cases: Sequence[Case], job: Job, *, stage: str, max_failed: float) -> dict[str, str]:
+    """Texts by the reasoner, and the refiner where there is one; each has a journal of its own.
+
+    Refuses more failures than ``max_failed``, a knob of ``stage``.
+    """
+    reasoner, refiner, words = job.group(Reasoner), job.group(Refiner), job.group(Words)
+    replies = reasoner.write(cases, words, job.journal)
+    if refiner.is_active:
+        known = {one.id: one.text for one in replies if one.text is not None}
+        some = [case for case in cases if case.sample_id in known]
+        own = job.journal.with_stem(f"{job.journal.stem}-refiner")
+        refined = refiner.write(some, known, words, own)
+        replies = [*refined, *(one for one in replies if one.text is None)]
+    return settled(replies, job.out, stage=stage, what="hint", max_failed=max_failed)
 
 
 def hints_of(config: "Config", split: Split, samples: int | None, purpose: str) -> dict[str, Stage]:

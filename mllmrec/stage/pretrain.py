@@ -17,6 +17,10 @@ class Pretrain(Stage, PretrainOptions):
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
     needs_torch: ClassVar[bool] = True
 
+    @property
+    def spreads(self) -> bool:
+        return True
+
     def inputs(self, config: "Config") -> dict[str, Stage]:
         if not config.backbone.is_built:
             raise Refusal(

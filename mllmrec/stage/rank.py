@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import polars as pl
 from pydantic import Field
 
-from mllmrec import ranking
+from mllmrec import ranking, ranks
 from mllmrec.errors import Refusal
 from mllmrec.policy.baselines import BASELINES, Catalogue, gathered
-from mllmrec.policy.full import FULL, Scored, Way, Whole
+from mllmrec.policy.full import FULL, Open, Scored, Way, Whole
 from mllmrec.policy.listing import LISTS, Heard, hear
 from mllmrec.policy.positions import permuted, positions
 from mllmrec.prompt import Prompt
@@ -66,7 +66,7 @@ class Scorer:
     """A policy's scores: of samples' candidates under a protocol, and of the whole catalogue."""
 
     listed: Callable[[pl.DataFrame, str], list[list[float]]]
-    whole: Callable[[Whole], Scored] | None
+    whole: Callable[[Open], Scored] | None
 
 
 class Rank(Stage):
@@ -91,6 +91,10 @@ class Rank(Stage):
     full: Way | None
     hint: bool
     permutation: int
+
+    @property
+    def spreads(self) -> bool:
+        return self.policy in MODELS
 
     @property
     def label(self) -> str:
@@ -148,14 +152,19 @@ class Rank(Stage):
             if protocol == FULL:
                 assert scorer.whole
                 whole = Whole.of(prepared, samples)
-                write_full(job, self.policy, whole.rankings(scorer.whole(whole), job.seed))
+                rankings = whole.rankings(scorer.whole(whole), job.seed)
+                if ranks.is_main():
+                    write_full(job, self.policy, rankings)
                 continue
             samples = permuted(samples, protocol, job.seed, self.permutation)
             if self.generate:
-                write_lists(job, self.policy, protocol, samples, lists(samples, protocol))
+                said = lists(samples, protocol)
+                if ranks.is_main():
+                    write_lists(job, self.policy, protocol, samples, said)
             else:
                 scores = scorer.listed(samples, protocol)
-                write_ranking(job, self.policy, protocol, samples, scores)
+                if ranks.is_main():
+                    write_ranking(job, self.policy, protocol, samples, scores)
         return {}
 
     def listener(self, job: Job, prepared: Prepared) -> Callable[[pl.DataFrame, str], list[Heard]]:
@@ -201,7 +210,7 @@ class Rank(Stage):
         model, way = ModelPolicy(job, self.tokens_per_batch), self.full
         told = drafts(job.inputs["hints"]) if "hints" in job.inputs else {}
 
-        def whole(all_of_it: Whole) -> Scored:
+        def whole(all_of_it: Open) -> Scored:
             assert way
             as_text = self.policy == "backbone_text"
             return model.whole(prepared, all_of_it, way, told, as_text=as_text)

@@ -29,6 +29,10 @@ class Sft(Stage, SftOptions):
 
     adopt: Path | None
 
+    @property
+    def spreads(self) -> bool:
+        return self.adopt is None
+
     def inputs(self, config: "Config") -> dict[str, Stage]:
         if self.adopt:
             return {}
@@ -65,6 +69,10 @@ class SftContinued(Stage, SftOptions):
     name: ClassVar[str] = "sft_continued"
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words")
     needs_torch: ClassVar[bool] = True
+
+    @property
+    def spreads(self) -> bool:
+        return True
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         stages = config.stages

@@ -23,7 +23,7 @@ class Exact(Enumerating):
         return [[list(answer) for answer in row.answers] for row in self.tables.values()]
 
     def keeps(self, rows: Sequence[Row]) -> bool:
-        return sum(row.size for row in rows) <= self.tokens_per_batch  # all are needed anyway
+        return self.most(rows) <= self.tokens_per_batch  # all are needed anyway
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         found = super()._calculate_rewards(*args, **kwargs)

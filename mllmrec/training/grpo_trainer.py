@@ -1,17 +1,24 @@
 """TRL's GRPOTrainer, in which a prompt is computed once for all of its completions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
+from mllmrec import ranks
+from mllmrec.parallel.sharding import spread
 from mllmrec.scoring.book import Book, Pair, book_of, pairs_of, rows_of
-from mllmrec.scoring.packed import Scores, batches, token_logps
-from mllmrec.scoring.trie import Row, Tokens
+from mllmrec.scoring.packed import Scores, batches, by_row, fitting, joined, token_logps
+from mllmrec.scoring.trie import Row, Tokens, pack
 from mllmrec.seeds import seed_for
+from mllmrec.training.rows import Prompts, lengths
 
 
 class EpochSampler(RepeatSampler):
@@ -26,6 +33,23 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed(seed_for(self.seed or 0, "epoch", epoch))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Owed:
+    """Rows whose scores stand in a loss as values, and the gradients that these have taken up.
+
+    ``made`` are the scores of the rows that this rank takes, where their graph was kept.
+    """
+
+    rows: list[Row]
+    book: Book
+    made: Tensor | None = None
+
+    def gradient(self, rows: Sequence[Row]) -> Tensor:
+        found = self.book.scores.logps.grad
+        assert found is not None, "the step's loss has not gone backward"
+        return found[torch.cat([self.book.places(row) for row in rows])]
+
+
 class Trainer(GRPOTrainer):
     """TRL's trainer and its rollouts, scored by shared prompts within a budget of tokens.
 
@@ -35,11 +59,14 @@ class Trainer(GRPOTrainer):
     of loss comes out as from one large batch, in bounded memory.
     """
 
-    prompts: Mapping[str, list[int]]  # by sample; in TRL's rows they would be walked at every step
+    prompts: Prompts  # by sample; in TRL's rows they would be walked at every step
     answers: Mapping[str, Tokens]  # the tokens of each item's answer, its end of turn included
     tokens_per_batch: int
     book: Book | None = None  # what the rollouts know of their completions' scores
-    owed: tuple[list[Row], Book] | None = None  # rows whose gradient is still to be settled
+    owed: Owed | None = None  # what has a gradient that is still to be settled
+
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        super()._move_model_to_device(spread(model), device)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         sampler = super()._get_train_sampler(dataset)
@@ -107,40 +134,83 @@ class Trainer(GRPOTrainer):
         if known and known.scores.logps.requires_grad:
             return known
         rows = rows_of(pairs)
-        if sum(row.size for row in rows) <= self.tokens_per_batch:
+        if ranks.count() == 1 and sum(row.size for row in rows) <= self.tokens_per_batch:
             return self.scored(model, rows)
         if known is None:
             with torch.no_grad():
                 known = self.scored(model, rows)
-        self.owed = rows, known.leaf(rows)
-        return self.owed[1]
+        self.owed = Owed(rows=rows, book=known.leaf(rows))
+        return self.owed.book
 
     def settle(self) -> None:
         """Bring the gradient of the step's log-probabilities to the weights, part by part."""
-        if self.owed is None:
+        owed, self.owed = self.owed, None
+        if owed is None:
             return
-        rows, book = self.owed
-        self.owed, gradient = None, book.scores.logps.grad
-        assert gradient is not None, "the step's loss has not gone backward"
-        for part in batches(rows, self.tokens_per_batch):
-            few = [rows[i] for i in part]
-            with self.accelerator.autocast():
-                made = token_logps(self.model, few, self.temperature)
-            places = torch.cat([book.places(row) for row in few])
-            made.logps.backward(gradient[places])
+        if owed.made is not None:
+            few = [owed.rows[i] for part, _ in self.parts(owed.rows) for i in part]
+            owed.made.backward(owed.gradient(few))
+        else:
+            for part, counts in self.parts(owed.rows):
+                few = [owed.rows[i] for i in part]
+                with self.accelerator.autocast():
+                    made = token_logps(self.model, few, self.temperature)
+                gradient = owed.gradient(few)
+                made.logps.backward(gradient if counts else torch.zeros_like(gradient))
+        ranks.sum_gradients(self.model.parameters())
+
+    def parts(self, rows: Sequence[Row]) -> list[tuple[list[int], bool]]:
+        """The rows that this rank takes, as many at once as the budget of tokens allows."""
+        cut = partial(fitting, budget=self.tokens_per_batch)
+        return ranks.parts([row.size for row in rows], cut)
 
     def scored(self, model: Any, rows: Sequence[Row], entropy: bool = True) -> Book:
-        """Every completion of the rows, in as many forwards as the budget of tokens asks for."""
-        parts = list(batches(rows, self.tokens_per_batch))
+        """Every completion of the rows, in as many forwards as the budget of tokens asks for.
+
+        Of several ranks each takes a share, and all get all of the values.
+        """
+        parts, found = self.parts(rows), []
+        for part, _ in parts:
+            few = [rows[i] for i in part]
+            with self.accelerator.autocast():
+                found.append(token_logps(model, few, self.temperature, entropy))
+        if ranks.count() == 1:
+            return book_of([rows[i] for part, _ in parts for i in part], joined(found))
+        return self.exchanged(rows, [p for p, counts in parts if counts], found)
+
+    def exchanged(
+        self, rows: Sequence[Row], parts: Sequence[list[int]], found: Sequence[Scores]
+    ) -> Book:
+        """The values of all ranks' parts; where there are gradients, this rank owes those of its
+        own, whose graph is kept.
+        """
+        own: dict[int, Scores] = {}
+        for part, scores in zip(parts, found, strict=False):  # behind them, what only kept step
+            own |= zip(part, by_row([rows[i] for i in part], scores), strict=True)
+        every = ranks.merged({i: scores.moved("cpu") for i, scores in own.items()})
+        scores = joined([every[i].moved(self.accelerator.device) for i in range(len(rows))])
+        if not torch.is_grad_enabled():
+            return book_of(rows, scores)
+        scores.logps.requires_grad_()
+        made = torch.cat([scores.logps for scores in found]) if found else None
+        self.owed = Owed(rows=list(rows), book=book_of(rows, scores), made=made)
+        return self.owed.book
+
+    def rehearse(self) -> None:
+        """Forward and backward of the prompts that take most memory; nothing is learnt."""
+        count = self._train_batch_size // self.num_generations
+        longest = np.argsort(-lengths(self.prompts.rows, "ids"), kind="stable")[:count]
+        samples = [self.train_dataset[place] for place in longest.tolist()]
+        rows = [pack(self.prompts[s["sample_id"]], self.imagined(s)) for s in samples]
+        part = next(batches(rows, self.tokens_per_batch))
+        self.model.train()
         with self.accelerator.autocast():
-            found = [
-                token_logps(model, [rows[i] for i in part], self.temperature, entropy)
-                for part in parts
-            ]
-        spread = [scores.entropies for scores in found if scores.entropies is not None]
-        logps = torch.cat([scores.logps for scores in found])
-        scores = Scores(logps=logps, entropies=torch.cat(spread) if spread else None)
-        return book_of([rows[i] for part in parts for i in part], scores)
+            made = token_logps(self.model, [rows[i] for i in part], self.temperature, True)
+        made.logps.sum().backward()
+
+    def imagined(self, sample: Any) -> Sequence[Tokens]:
+        """Completions of this sample that are as long as any can be."""
+        return [[place] * self.max_completion_length for place in range(self.num_generations)]
 
 
 def is_bare(model: Any) -> bool:

@@ -14,6 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed
 from trl import SFTConfig
 
+from mllmrec import ranks
 from mllmrec.backbone.loading import device, dtype_of
 from mllmrec.backbone.tiny import Tiny
 from mllmrec.errors import Refusal
@@ -76,7 +77,8 @@ def run_pretrain(options: PretrainOptions, job: Job) -> Metrics:
         tokens_per_batch=options.tokens_per_batch,
     )
     metrics = train(trainer, job, "pretrain")
-    save(model.to(dtype_of(backbone)), tokenizer, job.out)  # trained in float32
+    if ranks.is_main():
+        save(model.to(dtype_of(backbone)), tokenizer, job.out)  # trained in float32
     return {**metrics, "parameters": float(model.num_parameters())}
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from scipy.special import softmax
 from transformers import TrainerCallback
 
-from mllmrec import ranking
+from mllmrec import ranking, ranks
 from mllmrec.artifacts import write_json
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
@@ -170,6 +170,8 @@ class ProbeCallback(TrainerCallback):
         self.tell(metrics, step)
         state.log_history.append({"step": step, **metrics})  # checkpoints keep it
         log.info("probe at step %d: NDCG@5 %.4f", step, metrics[NDCG])
+        if not ranks.is_main():
+            return
         best = json.loads(self.record.read_text()) if self.record.exists() else {}
         if not best or metrics[NDCG] > best[NDCG]:
             save_adapter(model, self.folder / "adapter")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mllmrec import ranks
 from mllmrec.scoring import decode
 from mllmrec.scoring.book import Book, Pair, written
 from mllmrec.scoring.choosers import Written
@@ -73,9 +74,19 @@ class Enumerating(Rolling):
         total, answers = sum(row.size for row in rows), sum(row.nodes for row in rows)
         return (
             self.num_iterations == 1
-            and total <= self.tokens_per_batch
+            and self.most(rows) <= self.tokens_per_batch
             and 2 * answers <= total - answers
         )
+
+    def most(self, rows: Sequence[Row]) -> float:
+        """The tokens of the rank that takes most; where weights are sharded no pass is kept."""
+        if ranks.here().sharding:
+            return float("inf")
+        sizes = [row.size for row in rows]
+        return max(sum(sizes[i] for i in share) for share in ranks.shares(sizes))
+
+    def imagined(self, sample: Any) -> Sequence[Tokens]:
+        return self.candidates(sample)
 
     def choices(self, rows: Sequence[Row], book: Book) -> list[np.ndarray]:
         """The probability of each candidate, by row, in float64."""

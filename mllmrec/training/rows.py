@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset as Rows
 
+from mllmrec import ranks
+from mllmrec.progress import Bar
 from mllmrec.records import Prepared, Split
 from mllmrec.seeds import seed_for
 
@@ -30,8 +32,11 @@ def sequence_blocks(prepared: Prepared, size: int = BLOCK) -> Iterator[pl.DataFr
 
 def sliced(file: Path, size: int) -> Iterator[pl.DataFrame]:
     table = pl.scan_parquet(file)
-    for start in range(0, max(1, table.select(pl.len()).collect().item()), size):
-        yield table.slice(start, size).collect()
+    count = table.select(pl.len()).collect().item()
+    with Bar(f"rows of {file.stem}", count, "sample") as bar:
+        for start in range(0, max(1, count), size):
+            yield table.slice(start, size).collect()
+            bar.step(min(size, count - start))
 
 
 def sample_ids(prepared: Prepared, split: Split) -> pl.Series:
@@ -44,6 +49,9 @@ def stored(
     blocks: Iterable[pl.DataFrame], make: Callable[[pl.DataFrame], Sequence[Made]], file: Path
 ) -> Rows:
     """The rows that ``make`` makes of each block, mapped from ``file``, which is written anew."""
+    if not ranks.is_main():  # the first rank writes for all
+        ranks.wait()
+        return Rows.from_file(str(file))
     made = ([*make(block)] for block in blocks)
     filled = (rows for rows in made if rows)
     first = pa.RecordBatch.from_pylist(next(filled))
@@ -52,6 +60,7 @@ def stored(
         rest = (pa.RecordBatch.from_pylist(rows, schema=first.schema) for rows in filled)
         for batch in chain([first], rest):
             writer.write_batch(batch)
+    ranks.wait()
     return Rows.from_file(str(file))
 
 

@@ -12,13 +12,16 @@ from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from mllmrec import ranks
 from mllmrec.artifacts import write_json
 from mllmrec.errors import Refusal
+from mllmrec.progress import lasting
 from mllmrec.seeds import seed_for
 from mllmrec.stage.base import Job
 from mllmrec.training.adapter import save_adapter
 from mllmrec.training.inflation import NDCG, summary
 from mllmrec.training.options import Optimisation, ProbeOptions
+from mllmrec.training.rehearsal import Rehearsal
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ def arguments(
         "gradient_checkpointing": options.gradient_checkpointing,
         "bf16": on_gpu,
         "use_cpu": not on_gpu,
-        "save_strategy": "steps",
+        "save_strategy": "steps" if ranks.is_main() else "no",
         "save_steps": options.save_steps,
         "save_total_limit": 2,
         "logging_steps": options.logging_steps,
@@ -85,6 +88,7 @@ class Follow(TrainerCallback):
         self.said = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.began, self.first = time.monotonic(), state.global_step
         self.bar = tqdm(
             total=state.max_steps,
             initial=state.global_step,
@@ -104,7 +108,14 @@ class Follow(TrainerCallback):
         if self.bar.disable and time.monotonic() - self.said > 15:
             self.said = time.monotonic()
             told = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
-            log.info("%s: step %d of %d, %s", self.label, state.global_step, state.max_steps, told)
+            at = f"step {state.global_step} of {state.max_steps}"
+            log.info("%s: %s, %s%s", self.label, at, told, self.left(state))
+
+    def left(self, state: Any) -> str:
+        """The time that the other steps take, if they go as those of this run did."""
+        each = (time.monotonic() - self.began) / max(state.global_step - self.first, 1)
+        others = state.max_steps - state.global_step
+        return f", {lasting(each * others)} left" if others else ""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
@@ -114,14 +125,19 @@ class Follow(TrainerCallback):
 
 
 def newest_whole(checkpoints: Path) -> Path | None:
-    """The last checkpoint that was written to its end; those that were not are removed."""
+    """The last checkpoint that was written to its end, as the first of the ranks finds it."""
+    found = whole_ones(checkpoints) if ranks.is_main() else []
+    return ranks.gathered(found[-1] if found else None)[0]
+
+
+def whole_ones(checkpoints: Path) -> list[Path]:
+    """The checkpoints that were written to their end; those that were not are removed."""
     found = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
     for path in found:
         if not (path / WHOLE).exists():
             log.info("leaving out %s: its writing was interrupted", path.name)
             shutil.rmtree(path)
-    whole = [path for path in found if path.exists()]
-    return whole[-1] if whole else None
+    return [path for path in found if path.exists()]
 
 
 def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
@@ -135,10 +151,13 @@ def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
     trainer.add_callback(Follow(job, label))
+    trainer.add_callback(Rehearsal(trainer, label))
     go_on(trainer, newest_whole(job.scratch / "checkpoints"), label)
+    ranks.check_alike(trainer.model.parameters())
     history = [kept(entry) for entry in trainer.state.log_history]
     history = [entry for entry in history if len(entry) > 1]  # more than the step
-    write_json(job.out / "history.json", history)
+    if ranks.is_main():
+        write_json(job.out / "history.json", history)
     last = {name: value for entry in history for name, value in entry.items() if name != "step"}
     if looks := [entry for entry in history if NDCG in entry]:
         log.info("%s: %s", label, summary(looks))
@@ -194,6 +213,8 @@ def trend(history: list[dict[str, float]]) -> dict[str, float]:
 
 def publish_adapter(model: Any, probe: ProbeOptions | None, job: Job) -> None:
     """Leave the adapter in ``job.out``: the one that did best on the probe, or the last one."""
+    if not ranks.is_main():
+        return
     best = job.scratch / "best"
     if probe and probe.keep == "best":
         shutil.copytree(best / "adapter", job.out, dirs_exist_ok=True)

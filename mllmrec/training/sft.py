@@ -1,9 +1,10 @@
 """Supervised fine-tuning through TRL: a new adapter, loss on the answer alone."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,10 @@ from peft import get_peft_model
 from transformers import set_seed
 from trl import SFTConfig, SFTTrainer
 
+from mllmrec import ranks
 from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import load_model, load_tokenizer
+from mllmrec.parallel.sharding import spread
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.rendering import render_all, shortened
@@ -42,6 +45,9 @@ class RowTrainer(SFTTrainer):
         super().__init__(**kwargs)
         self.tokens_per_batch = tokens_per_batch
 
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        super()._move_model_to_device(spread(model), device)
+
     def _get_train_sampler(self, dataset: Any = None) -> LengthSampler:
         return LengthSampler(lengths(self.train_dataset), self._train_batch_size, self.args.seed)
 
@@ -51,18 +57,36 @@ class RowTrainer(SFTTrainer):
         """Forward and backward of the batch, part by part; gradients add up to the batch's.
 
         Each part is cropped to its longest row, whose padding is on the right, and its loss is
-        over the number of labels in the whole batch. Returns the batch's loss.
+        over the number of labels in the whole batch, of which every rank takes a share. Returns
+        the batch's loss.
         """
         count = num_items_in_batch
         if count is None:
             count = (inputs["labels"][:, 1:] != -100).sum()
         lengths = inputs["attention_mask"].sum(1).tolist()
         losses = []
-        for rows in parts(lengths, self.tokens_per_batch):
+        for rows, counts in ranks.parts(lengths, self.cut):
             longest = max(lengths[row] for row in rows)
             part = {name: column[rows, :longest] for name, column in inputs.items()}
-            losses.append(super().training_step(model, part, count))
-        return torch.stack(losses).sum()
+            over = count if counts else float("inf")
+            losses.append(super().training_step(model, part, over))
+        ranks.sum_gradients(model.parameters())
+        own = torch.stack(losses).sum() if losses else torch.zeros((), device=model.device)
+        return ranks.summed(own)
+
+    def cut(self, lengths: Sequence[int]) -> list[list[int]]:
+        return parts(lengths, self.tokens_per_batch)
+
+    def rehearse(self) -> None:
+        """Forward and backward of the part of a batch that has most tokens; nothing is learnt."""
+        found = lengths(self.train_dataset)
+        longest = np.argsort(-found, kind="stable")[: self._train_batch_size].tolist()
+        few = max(
+            self.cut([int(found[row]) for row in longest]),
+            key=lambda part: len(part) * max(found[longest[place]] for place in part),
+        )
+        rows = self.data_collator([self.train_dataset[longest[place]] for place in few])
+        super().training_step(self.model, dict(rows), len(few))
 
     def compute_loss(
         self,

@@ -1,6 +1,7 @@
 """The table of the store."""
 
 import pytest
+from rich.console import Console
 
 from mllmrec import roots
 from mllmrec.artifacts import Store, partial_of, publish
@@ -39,6 +40,17 @@ def test_each_artifact_its_size_its_users_and_its_runs(store, tmp_path, capsys):
     assert row(out, "bbbb")[:4] == ["toy", "rank", "random", "bbbb"]
     assert row(out, "bbbb")[-1] == "0"
     assert f"2 artifacts, 4.0 KiB, in {store.root}" in out.replace("\n", " ")
+
+
+def test_on_a_narrow_terminal_nothing_is_cut(store, capsys, monkeypatch):
+    monkeypatch.setattr("mllmrec.stage.ls.console", lambda: Console(width=80))
+    add(store, "rank", "1234567890abcdef", label="rank popularity_recent")
+    add(store, "evaluate", "fedcba0987654321", rank="1234567890abcdef")
+    Ls().execute(asked(store))
+    out = capsys.readouterr().out
+    want = ["rank", "popularity_recent", "1234567890abcdef", "2.0", "KiB", "2030-01-02", "1", "0"]
+    assert row(out, "1234567890abcdef") == want
+    assert all(len(line) <= 80 for line in out.splitlines() if str(store.root) not in line)
 
 
 def test_what_is_unfinished_or_damaged_is_said(store, capsys):

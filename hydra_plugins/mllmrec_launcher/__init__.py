@@ -1,0 +1,1 @@
+"""Where Hydra looks for launchers; it takes none from another package."""
