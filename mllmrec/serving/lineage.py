@@ -1,0 +1,48 @@
+"""What an artifact was made from, down to the data, as the manifests of a store tell it."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mllmrec.artifacts import MANIFEST, Artifact
+from mllmrec.redact import Scrubber
+
+TOLD = ("identity", "metrics", "versions", "git")
+
+
+def lineage(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """These artifacts and all below them, each after what it stands on, without secrets.
+
+    Each has ``label``, ``stage``, ``id``, ``identity``, ``metrics``, ``versions`` and ``git``; one
+    that is in the store no longer its ``id`` alone. Times are left out: the same artifacts give the
+    same text.
+    """
+    scrub, found = Scrubber(os.environ), dict[str, dict[str, Any]]()
+    for folder in folders:
+        add(folder, scrub, found)
+    return list(found.values())
+
+
+def add(folder: Path, scrub: Scrubber, found: dict[str, dict[str, Any]]) -> None:
+    if folder.name in found:
+        return
+    if not (folder / MANIFEST).is_file():
+        found[folder.name] = {"id": folder.name, "stage": folder.parent.name, "label": "?"}
+        return
+    manifest = Artifact(folder=folder).manifest
+    for id in manifest["identity"]["inputs"].values():
+        add(beside(folder, id), scrub, found)
+    named = {name: manifest[name] for name in ("label", "stage", "id")}
+    found[folder.name] = named | {name: scrub.tree(manifest[name]) for name in TOLD}
+
+
+def beside(folder: Path, id: str) -> Path:
+    """The folder of another artifact of the same dataset, whatever its stage."""
+    there = sorted(folder.parents[1].glob(f"[!.]*/{id}"))
+    return there[0] if there else folder.parents[1] / "?" / id
+
+
+def step(line: Iterable[Mapping[str, Any]], label: str) -> Mapping[str, Any] | None:
+    """The artifact of this label, if it is there."""
+    return next((one for one in line if one["label"] == label), None)
