@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from mllmrec import locks
@@ -23,6 +24,15 @@ from mllmrec.errors import Refusal
 from mllmrec.redact import Scrubber
 
 RUN = "run.json"
+FORMAT = 1
+# What is read of a launch, and what each of it is.
+KEYS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("state", "goal", "began", "host", "store"), (str,)),
+    **dict.fromkeys(("seconds", "peak_memory"), (int, float, NoneType)),
+    **dict.fromkeys(("config", "columns"), (dict,)),
+    **dict.fromkeys(("overrides", "steps"), (list,)),
+    **{"pid": (int,), "start": (str, NoneType), "wandb": (dict, NoneType)},
+}
 
 
 @dataclass(kw_only=True)
@@ -81,7 +91,7 @@ def told(
     scrub, clock = Scrubber(os.environ), time.monotonic()
     launch = Launch(folder=folder.absolute())
     launch.told = {
-        "format": 1,
+        "format": FORMAT,
         "state": "running",
         "goal": config["goal"],
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -135,11 +145,16 @@ def read(folder: Path) -> Launch:
     """The launch of a run folder.
 
     Raises:
-        Refusal: the folder has no ``run.json``, or a damaged one.
+        Refusal: the folder has no ``run.json``, or a damaged one, or one of another format.
     """
     try:
         found = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        return Launch(folder=folder.absolute(), told={**found, "state": found["state"]})
+        if found["format"] != FORMAT:
+            raise ValueError(f"format {found['format']}")
+        for name, kinds in KEYS.items():
+            if not isinstance(found[name], kinds):
+                raise TypeError(name)
+        return Launch(folder=folder.absolute(), told=found)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refusal(
             f"{folder}: no launch's folder ({RUN} cannot be read)",

@@ -25,6 +25,7 @@ def process_start(pid: int) -> str | None:
     """When a process of this host began, in the kernel's ticks; None if there is none.
 
     A process number is used again sooner or later; with its start it is unique until a reboot.
+    What has ended and only waits for its parent to take note is none: it may wait for ever.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -34,7 +35,8 @@ def process_start(pid: int) -> str | None:
     except OSError:
         return None
     else:
-        return stat.rsplit(")", 1)[1].split()[19]
+        fields = stat.rsplit(")", 1)[1].split()
+        return None if fields[0] in "ZX" else fields[19]
     try:  # a system without /proc: existence is all that can be asked
         os.kill(pid, 0)
     except ProcessLookupError:

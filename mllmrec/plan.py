@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mllmrec import artifacts
+from mllmrec import artifacts, locks
 from mllmrec.artifacts import Store
 from mllmrec.schema import Config
 from mllmrec.stage.base import Stage
@@ -91,6 +91,10 @@ def add(stage: Stage, config: Config, store: Store, steps: dict[str, Step]) -> S
 
 
 def to_build(step: Step, config: Config, store: Store) -> Step:
+    if not step.fresh and not locks.is_free(
+        step.lock
+    ):  # this launch waits, and reuses what comes of it
+        return replace(step, action="build", why="another process is building it")
     if artifacts.partial_of(step.folder).exists():
         return replace(step, action="resume", why="an earlier build was interrupted")
     if step.stage.name in config.top.force:

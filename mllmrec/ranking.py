@@ -20,6 +20,7 @@ DRAWS = 2000  # of the bootstrap: p-values down to 0.001
 LEVEL = 0.95  # of the intervals
 MISSED = 0  # the rank of a target that a list does not name: no metric counts it
 _BLOCK = 4_000_000  # resampled indices held at once: 32 MB
+EXACT = 25  # samples that differ: so many or fewer are tested by all ways to flip their signs
 _TIE = 1e-12  # a resampled difference that is no larger is 0, and rounding alone made it something
 
 
@@ -170,7 +171,8 @@ def difference(
 
     p = min(1, 2·(1 + min(#{d* ≤ 0}, #{d* ≥ 0})) / (draws + 1)) over resampled differences d*,
     the two-sided level at which the percentile interval reaches 0 (Efron and Tibshirani, 1993,
-    §16.4). Raises ValueError where the numbers of samples differ, Refusal where there are none.
+    §16.4), and never below ``sign_flip``: resampling few that differ says too much. Raises
+    ValueError where the numbers of samples differ, Refusal where there are none.
     """
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     if ours.shape != theirs.shape:
@@ -189,10 +191,36 @@ def differences(
     low, high = _ends(means, level)
     rarer = np.minimum((means <= _TIE).sum(axis=0), (means >= -_TIE).sum(axis=0))
     p = np.minimum(1.0, 2 * (1 + rarer) / (draws + 1))
+    few = [sign_flip(column) or 0.0 for column in paired.T]
     return [
         Difference(diff=float(a), low=float(b), high=float(c), p=float(d))
-        for a, b, c, d in zip(paired.mean(axis=0), low, high, p, strict=True)
+        for a, b, c, d in zip(paired.mean(axis=0), low, high, np.maximum(p, few), strict=True)
     ]
+
+
+def sign_flip(paired: Floats) -> float | None:
+    """The two-sided p of a sum of paired differences over all ways to flip their signs.
+
+    Exact (Fisher, 1935, §21); None where more than ``EXACT`` differ from 0. Half meets half.
+    """
+    sizes = np.abs(paired[np.abs(paired) > _TIE])
+    if len(sizes) > EXACT:
+        return None
+    total = abs(float(paired.sum())) - _TIE * max(1, len(paired))
+    if total <= 0:
+        return 1.0
+    one, other = (_flipped(part) for part in np.array_split(sizes, 2))
+    other.sort()
+    above = len(other) - np.searchsorted(other, total - one, side="left")
+    below = np.searchsorted(other, -total - one, side="right")
+    return float((above.sum() + below.sum()) / 2 ** len(sizes))
+
+
+def _flipped(sizes: Floats) -> Floats:
+    sums = np.zeros(1)  # of all signs
+    for size in sizes:
+        sums = np.append(sums - size, sums + size)
+    return sums
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -145,12 +145,8 @@ def watch(launcher: Mapping[str, Any]) -> None:
 
 
 def has_ended(process: Mapping[str, Any]) -> bool:
-    """Whether a process of this host is gone, or only waits for its parent to take note."""
-    try:
-        stat = Path(f"/proc/{process['pid']}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return locks.process_start(process["pid"]) != process["start"]
-    return stat[0] == "Z" or stat[19] != process["start"]
+    """Whether a process of this host, as ``locks.me`` names one, is gone."""
+    return locks.process_start(process["pid"]) != process["start"]
 
 
 class Voice(logging.Handler):

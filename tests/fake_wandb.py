@@ -146,6 +146,13 @@ class Server:
         model = {"id": key("p"), "name": asked["project"], "entity": entity}
         return {"model": {**model, "bucket": run.node() if run else None}}
 
+    def on_HistoryPage(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Rows from one step to before another, at most so many."""
+        lines = self.runs[asked["run"]].lines["history"]
+        steps = range(asked["minStep"], asked["maxStep"])
+        found = [line for line in lines if json.loads(line)["_step"] in steps]
+        return {"project": {"run": {"history": found[: asked["pageSize"]]}}}
+
     def on_UpsertBucket(self, asked: dict[str, Any]) -> dict[str, Any]:
         name = asked.get("name") or base64.b64decode(asked["id"]).decode().removeprefix("run:")
         known = name in self.runs

@@ -105,6 +105,36 @@ def test_launches_are_found_below_folders_oldest_first_and_damaged_ones_are_not(
             read(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"state": "finished"}',  # before there was more
+        '{"format": 2}',
+        "[1]",
+        "null",
+    ],
+)
+def test_a_file_of_another_format_is_no_launch(tmp_path, said):
+    (tmp_path / RUN).write_text(said)
+    with pytest.raises(Refusal, match="no launch's folder"):
+        read(tmp_path)
+    assert found([tmp_path]) == []
+
+
+@pytest.mark.parametrize("name", ["began", "config", "steps", "format"])
+def test_nor_is_one_that_lacks_what_is_read(tmp_path, name):
+    with tell(tmp_path):
+        pass
+    whole = json.loads((tmp_path / RUN).read_text())
+    for other in (
+        {key: value for key, value in whole.items() if key != name},
+        {**whole, name: None},
+    ):
+        (tmp_path / RUN).write_text(json.dumps(other))
+        assert found([tmp_path]) == []
+
+
+@pytest.mark.slow
 def test_a_real_launch_tells_its_steps_and_what_it_reused(tmp_path):
     words = ["stage=prepare", *SMALL]
     for name in ("first", "second"):
@@ -119,6 +149,7 @@ def test_a_real_launch_tells_its_steps_and_what_it_reused(tmp_path):
     assert first.knob("prepare.protocols") == ["uni9"]
 
 
+@pytest.mark.slow
 def test_a_launch_that_is_interrupted_says_so(tmp_path):
     words = ["stage=prepare", "dataset.users=20000", "tracking=off", "hydra.run.dir=run"]
     child = subprocess.Popen(

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,19 @@ def test_a_killed_holder_is_taken_over_from(tmp_path):
     with locks.held(lock):
         assert json.loads(lock.read_text())["pid"] == os.getpid()
     assert not lock.exists()
+
+
+def test_what_has_ended_is_gone_even_if_its_parent_takes_no_note(tmp_path):
+    lock = tmp_path / ".lock-x"
+    first = worker(lock, tmp_path / "made")
+    assert first.stdout.readline() == "building\n"
+    start = locks.process_start(first.pid)
+    first.kill()
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)  # it stays what is left of a process
+    assert Path(f"/proc/{first.pid}/stat").exists()
+    assert start is not None and locks.process_start(first.pid) is None
+    assert locks.is_free(lock)
+    first.communicate()
 
 
 def test_a_process_number_that_is_used_again_is_another_process(tmp_path):

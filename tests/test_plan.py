@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mllmrec import locks
 from mllmrec.artifacts import Store, partial_of, write_json
 from mllmrec.errors import Refusal
 from tests.launching import config, ids, steps
@@ -64,6 +65,18 @@ def test_a_goal_stands_on_its_own_chain_alone(store):
     few = "evaluate.policies=[random,backbone]"
     below = ["prepare", "rank random", "caption", "pretrain", "rank backbone", "evaluate"]
     assert list(ids(few)) == below
+
+
+def test_what_a_living_process_builds_was_not_interrupted(store):
+    prepare = steps(store, "stage=prepare")[0]
+    partial_of(prepare.folder).mkdir(parents=True)
+    assert actions(store, "stage=prepare") == {"prepare": "resume"}
+    with locks.held(prepare.lock):
+        assert actions(store, "stage=prepare") == {"prepare": "build"}
+        assert whys(store, "stage=prepare") == {"prepare": "another process is building it"}
+    dead = {**locks.me(), "start": "1"}
+    write_json(prepare.lock, dead)
+    assert whys(store, "stage=prepare") == {"prepare": "an earlier build was interrupted"}
 
 
 def test_beta_touches_grpo_and_what_stands_on_it():

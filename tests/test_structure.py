@@ -35,6 +35,7 @@ CORE += " seeds asking cases journal pictures steps progress probed launches ran
 LAYERS = [
     [*CORE.split(), "rendering", "tracking"],
     ["dataset", "backbone", "reward", "algorithm", "recommender", "scoring", "report", "page"],
+    ["hardware.machine"],
     ["parallel"],
     ["endpoint", "local", "assessment"],
     ["captioner", "reasoner", "refiner"],

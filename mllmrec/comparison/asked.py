@@ -24,6 +24,7 @@ STAGES = {"prepare": "prepare", "captions": "caption", "hints": "hints"}  # by t
 def asked_of(run: Run, one: Ranks, protocol: str, samples: pl.DataFrame) -> list[Asked]:
     """The prompt and, if it had one, the rationale of each of these samples, by this run.
 
+    The prompt is whole: what ``may_shorten`` has left out of it only the model's tokenizer tells.
     Null where the policy reads no prompt, or what its prompt was made of is gone.
     """
     identity = one.artifact.manifest["identity"]
@@ -72,6 +73,12 @@ def folders_of(run: Run, ranking: Artifact) -> dict[str, Path] | None:
     }
     there = {name: one.folder for name, one in found.items() if one}
     return there if len(there) == len(found) else None
+
+
+def may_shorten(run: Run) -> bool:
+    """Whether a prompt over the model's limit was read without the oldest items."""
+    prompt = run.launch.told["config"].get("prompt")
+    return isinstance(prompt, dict) and prompt.get("too_long") == "drop_oldest"
 
 
 def prompt_of(run: Run, captions: bool) -> Prompt | None:

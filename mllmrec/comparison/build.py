@@ -1,5 +1,6 @@
 """A comparison as one JSON-able value, from which table, CSV and page are written."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from mllmrec.comparison.knobs import knobs
 from mllmrec.comparison.notes import notes
 from mllmrec.comparison.options import Options
 from mllmrec.comparison.ranks import Board
-from mllmrec.comparison.run import Run
+from mllmrec.comparison.run import Run, in_shell, listed, place_of
 from mllmrec.comparison.segments import segments
 from mllmrec.comparison.values import against, primary_of, values
 from mllmrec.errors import Refusal
@@ -63,16 +64,16 @@ def build(runs: Sequence[Run], options: Options, title: str) -> dict[str, Any]:
 
 def reference_of(runs: Sequence[Run], options: Options) -> int:
     """The run that all others are held against: that of this name, or the first."""
-    names = [run.name for run in runs]
     if options.reference is None:
         return 0
-    if options.reference not in names:
+    if (found := place_of(options.reference, runs)) is None:
         raise Refusal(
             f"compare.reference={options.reference}: no run of this name",
-            allowed=", ".join(names[:20]) + (" …" if len(names) > 20 else ""),
-            do="type compare.reference=NAME, or null for the first run",
+            allowed=listed(runs),
+            do=f"type {in_shell('compare.reference', runs[0].name)} with one of these, or null for"
+            " the first run",
         )
-    return names.index(options.reference)
+    return found
 
 
 def nothing_there(runs: Sequence[Run], options: Options, found: Mapping[str, Any]) -> Refusal:
@@ -109,10 +110,14 @@ def described(run: Run) -> dict[str, Any]:
 
 
 def rounded(value: Any) -> Any:
-    """Floats to four significant digits; there are a million of them in a thousand runs."""
+    """Floats to four significant digits, as there are a million of them in a thousand runs, and
+    None for what is no number: a loss that has grown beyond all bounds.
+    """
     kind = type(value)
     if kind is list:
         return [rounded(part) for part in value]
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
         return 0.0 if -TIE < value < TIE else float(f"{value:.4g}")
     return {name: rounded(part) for name, part in value.items()} if kind is dict else value

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from mllmrec import ranking
-from mllmrec.comparison.asked import Asked, asked_of
+from mllmrec.comparison.asked import Asked, asked_of, may_shorten
 from mllmrec.comparison.options import CASES, Options
 from mllmrec.comparison.ranks import Board, Key, Ranks, Samples
+from mllmrec.comparison.run import listed, place_of
 from mllmrec.errors import Refusal
 from mllmrec.records import Prepared
 
@@ -58,15 +59,17 @@ def by_name(board: Board, names: Sequence[str]) -> list[int]:
     Raises:
         Refusal: there is none of this name.
     """
-    places = {run.name: place for place, run in enumerate(board.runs)}
+    found = []
     for name in names:
-        if name not in places:
+        if (place := place_of(name, board.runs)) is None:
             raise Refusal(
                 f"compare.cases: {name}: no run of this name",
-                allowed=", ".join([*places][:20]) + (" …" if len(places) > 20 else ""),
-                do="type compare.cases=[NAME,NAME], at most ten of these",
+                allowed=listed(board.runs),
+                do="type compare.cases=[NAME,NAME], at most ten of these, in quotes where a name"
+                " has other characters than letters and digits",
             )
-    return [places[name] for name in names]
+        found.append(place)
+    return found
 
 
 def where_they_differ(tables: Sequence[Ranks], most: int) -> list[int]:
@@ -121,7 +124,13 @@ def cases(
         }
         for n, (id, history, target) in enumerate(asked.select(COLUMNS).iter_rows())
     ]
-    return {"policy": policy, "protocol": protocol, "runs": list(places), "samples": told}
+    return {
+        "policy": policy,
+        "protocol": protocol,
+        "runs": list(places),
+        "shortened": [place for place in places if may_shorten(board.runs[place])],
+        "samples": told,
+    }
 
 
 def set_apart(own: Asked, common: Asked) -> Asked:

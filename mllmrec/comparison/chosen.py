@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from mllmrec.launches import Launch
 
 POINTS = "points"  # of a sweep's folder: a launch's folder each
 EVALUATE = "evaluate"
+# What is typed and sets no run apart.
+ASIDE = ("stage=", "hydra", "tracking", "artifacts=", "force=", "plan_only=", "yes=", "threads=")
 Named = dict[str, Launch]
 
 
@@ -93,14 +96,29 @@ def of_ids(ids: Sequence[str], known: Sequence[Launch]) -> list[Launch]:
     return list({launch.folder: launch for launch in found}.values())
 
 
-def compared(found: Sequence[Launch]) -> tuple[list[Launch], int]:
-    """Those that evaluated something or were to, and how many others there were."""
-    kept = [one for one in found if has_evaluated(one) or is_unfinished(one)]
-    return kept, len(found) - len(kept)
+def compared(found: Sequence[Launch]) -> tuple[list[Launch], tuple[str, ...]]:
+    """Those that evaluated something or were to, and what to say of the others.
+
+    Launches with one W&B id are one command repeated: the last that evaluated stands for them.
+    """
+    meant = [one for one in found if has_evaluated(one) or is_unfinished(one)]
+    by: dict[Any, list[Launch]] = {}
+    for one in meant:
+        by.setdefault((one.told["wandb"] or {}).get("id") or one.folder, []).append(one)
+    last = [([one for one in some if has_evaluated(one)] or some)[-1] for some in by.values()]
+    kept = {launch.folder for launch in last}
+    notes = []
+    if others := len(found) - len(meant):
+        notes.append(f"left out: {others} launches that were not to evaluate")
+    if again := len(meant) - len(kept):
+        notes.append(f"left out: {again} earlier or later launches of commands that were repeated")
+    return [one for one in meant if one.folder in kept], tuple(notes)
 
 
 def has_evaluated(launch: Launch) -> bool:
-    return any(step["label"] == EVALUATE for step in launch.told["steps"])
+    """Whether that was its goal: an export evaluates too, but only what stands in its card."""
+    has_results = any(step["label"] == EVALUATE for step in launch.told["steps"])
+    return launch.told["goal"] == EVALUATE and has_results
 
 
 def is_unfinished(launch: Launch) -> bool:
@@ -108,13 +126,30 @@ def is_unfinished(launch: Launch) -> bool:
 
 
 def named(found: Sequence[Launch]) -> Named:
-    """Launches by their folders below the one that holds them all, in the order of these names."""
+    """Launches by what was typed and not of all alike, in the order of their folders.
+
+    Where nothing was, or the same as of another, the folder below the one that holds them all says
+    which is meant.
+    """
     folders = [str(launch.folder) for launch in found]
     above = os.path.commonpath(folders) if len(folders) > 1 else str(Path(*folders).parent)
-    names = {
+    below = {
         os.path.relpath(folder, above): one for folder, one in zip(folders, found, strict=True)
     }
-    return {name: names[name] for name in sorted(names, key=natural)}
+    words = {name: own_words(one) for name, one in below.items()}
+    common = set.intersection(*(set(own) for own in words.values()))
+    told = {name: " ".join(w for w in own if w not in common) for name, own in words.items()}
+    often = Counter(told.values())
+    return {
+        (f"{said} ({name})" if often[said] > 1 else said) if (said := told[name]) else name: one
+        for name, one in sorted(below.items(), key=lambda both: natural(both[0]))
+    }
+
+
+def own_words(launch: Launch) -> list[str]:
+    """The overrides that say what a launch did, and not where or how it was told."""
+    words = launch.told["overrides"]
+    return [word for word in words if not word.lstrip("+~").startswith(ASIDE)]
 
 
 def natural(name: str) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = {"page": "compare.html", "table": "compare.csv", "data": "compare.json"}
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet's begin with
 OF_A_RUN = ("name", "state", "folder", "id", "url", "group", "began", "command")
 OF_COSTS = ("seconds", "built_seconds", "tokens", "memory", "gpu_memory")
 
@@ -33,12 +34,20 @@ def columns(data: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def write_csv(data: Mapping[str, Any], path: Path) -> None:
-    """Write the runs as a table; what is not known is an empty cell."""
+    """Write the runs as a table; what is not known is an empty cell.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     table = columns(data)
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(table)
-        rows.writerows(zip(*table.values(), strict=True))
+        rows.writerow([as_text(name) for name in table])
+        for row in zip(*table.values(), strict=True):
+            rows.writerow([as_text(cell) for cell in row])
+
+
+def as_text(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def write_data(data: Mapping[str, Any], path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which knobs set runs apart, and which are the same everywhere."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,8 @@ def is_target(name: str) -> bool:
 
 def plain(value: Any) -> Any:
     """A value that fits into a cell."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # no JSON has it
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -4,12 +4,22 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mllmrec.schema import Model
 
 METRIC = r"^((hr|ndcg)@[1-9]\d*|mrr)$"
 CASES = 10  # the most runs whose rankings are kept sample by sample
+
+
+def typed(name: Any) -> Any:
+    """A name that looks like a number comes from the command line as one."""
+    if type(name) is float:  # 12e45678 has become infinity, and 1e5 is 100000.0
+        raise ValueError(f"{name} was read as a number; put the name in quotes, as '\"12e45678\"'")
+    return str(name) if type(name) is int else name
+
+
+Name = Annotated[str, BeforeValidator(typed)]
 
 
 class Options(Model):
@@ -26,8 +36,8 @@ class Options(Model):
     k: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     metrics: Annotated[list[Annotated[str, Field(pattern=METRIC)]], Field(min_length=1)]
     primary: Annotated[str, Field(pattern=r"^[^/]+/[^/]+/[^/]+$")] | None
-    reference: str | None
-    cases: Annotated[list[str], Field(max_length=CASES)] | None
+    reference: Name | None
+    cases: Annotated[list[Name], Field(max_length=CASES)] | None
     samples: Annotated[int, Field(ge=0)]
     seed: int
 

@@ -1,17 +1,18 @@
 """The rankings of all runs, each distinct one read once, and which are of the same samples."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from mllmrec.artifacts import Artifact
 from mllmrec.comparison.run import Run
 from mllmrec.policy.ranked import read
+from mllmrec.records import Prepared
 
 Key = tuple[str, str]  # a policy and a protocol
+TARGET = "target"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -32,7 +33,12 @@ class Samples:
         return self.asked["sample_id"].to_list()
 
     def are(self, asked: pl.DataFrame) -> bool:
-        """Whether these are they; if so, what the others tell besides is known of them too."""
+        """Whether these are they; if so, what the others tell besides is known of them too.
+
+        Of samples whose target is not known nothing can be said.
+        """
+        if TARGET not in self.asked or TARGET not in asked.columns:
+            return False
         same = all(self.asked[c.name].equals(c) for c in asked if c.name in self.asked)
         if same:
             self.asked |= {column.name: column for column in asked}
@@ -90,16 +96,17 @@ class Board:
         key = question(artifact, protocol)
         if key in self.known:
             return self.known[key], pl.read_parquet(file, columns=["rank"])["rank"].to_numpy()
-        found = read(file)
+        found, prepared = read(file), run.artifact("prepare")
+        asked = completed(found.asked, protocol, prepared)
         for group in self.groups:
-            if group.protocol == protocol and group.are(found.asked):
+            if group.protocol == protocol and group.are(asked):
                 self.known[key] = group
                 return group, found.ranks
         made = Samples(
             protocol=protocol,
-            asked={column.name: column for column in found.asked},
+            asked={column.name: column for column in asked},
             candidates=found.candidates,
-            prepared=run.artifact("prepare"),
+            prepared=prepared,
         )
         self.groups.append(made)
         self.known[key] = made
@@ -118,6 +125,18 @@ class Board:
         return [ranks for ranks in self.met.values() if ranks.samples is samples]
 
 
+def completed(asked: pl.DataFrame, protocol: str, prepared: Artifact | None) -> pl.DataFrame:
+    """What was asked; of lists that a model wrote, target and candidates as they were prepared."""
+    if TARGET in asked.columns or prepared is None:
+        return asked
+    there = Prepared(prepared.folder).scan("test")
+    columns = [pl.col("sample_id"), pl.col(TARGET)]
+    if protocol in there.collect_schema().names():
+        columns.append(pl.col(protocol).list.sort().alias("candidates"))
+    rows = there.select(columns).collect()
+    return asked.join(rows, on="sample_id", how="left", maintain_order="left")
+
+
 def question(artifact: Artifact, protocol: str) -> Any:
     """What of a ranking's identity settles which samples were asked, and in which form."""
     identity = artifact.manifest["identity"]
@@ -129,8 +148,3 @@ def question(artifact: Artifact, protocol: str) -> Any:
         knobs["samples"].get(protocol),
         "generate" in knobs,
     )
-
-
-def columns(distinct: Iterable[Ranks]) -> Any:
-    """Ranks (samples, rankings) of rankings of the same samples."""
-    return np.column_stack([one.ranks for one in distinct])

@@ -1,7 +1,9 @@
 """One run of a comparison: a launch, the artifacts that it stands on, and what it evaluated."""
 
 import json
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +13,7 @@ from mllmrec.artifacts import MANIFEST, Artifact, Store
 from mllmrec.launches import Launch
 
 EVALUATE = "evaluate"
+PLAIN = r"[A-Za-z_][\w./-]*|0|[1-9]\d*"  # names that need no quotes
 ASKED = {  # how models were asked, and what an identity leaves out
     "evaluate.hint": False,
     "evaluate.mode": "rank",
@@ -93,3 +96,27 @@ class Run:
             return json.loads((found.folder / name).read_text(encoding="utf-8")) if found else None
         except (OSError, ValueError):
             return None
+
+
+def place_of(name: str, runs: Sequence[Run]) -> int | None:
+    """The run of this name, or the only one of this W&B id or with such a run folder."""
+    for names in (
+        [run.name for run in runs],
+        [(run.launch.told["wandb"] or {}).get("id") for run in runs],
+        [run.launch.folder.name for run in runs],
+    ):
+        if names.count(name) == 1:
+            return names.index(name)
+    return None
+
+
+def listed(runs: Sequence[Run]) -> str:
+    """The names of runs, so many as are read."""
+    names = [run.name for run in runs]
+    return ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+
+
+def in_shell(knob: str, name: str) -> str:
+    """An override that gives a knob this name, as it is typed in a shell."""
+    escaped = name.replace('"', '\\"')
+    return shlex.quote(f"{knob}=" + (name if re.fullmatch(PLAIN, name) else f'"{escaped}"'))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,9 +112,10 @@ def against(board: Board, options: Options, reference: int) -> dict[str, Columns
 
     Paired bootstrap; ``holm`` are the p-values adjusted over the runs, each metric by itself.
     A ranking that several runs share is tested once and counts once; one that is the reference's
-    own differs by nothing, and counts for none. The bootstrap knows no p below 2 / (draws + 1),
-    which among many runs nothing could pass: where it is at that, the adjustment goes by the
-    paired z-test, and is never below the bootstrap's own p.
+    own differs by nothing, and counts for none. A p is the bootstrap's, or that of ``by_law`` where
+    that is larger. The bootstrap knows none below 2 / (draws + 1), which among many runs nothing
+    could pass: where it is at that, the adjustment goes by the law alone, and is never below the
+    bootstrap's own p.
     """
     found: dict[str, Columns] = {}
     for (policy, protocol), row in board.by.items():
@@ -140,12 +142,18 @@ def compared(ours: Sequence[Ranks], base: Ranks, metric: str, seed: int) -> list
     for some in parts(ours, len(theirs)):
         paired = np.column_stack([measured(metric, one.ranks) for one in some]) - theirs
         for line, column in zip(ranking.differences(paired, seed), paired.T, strict=True):
-            lines.append((line, by_law(column) if line.p <= FLOOR else line.p))
+            law = by_law(column)
+            told = replace(line, p=max(line.p, law))
+            lines.append((told, law if line.p <= FLOOR else told.p))
     return lines
 
 
 def by_law(paired: Floats) -> float:
-    """The two-sided p of a mean of many paired differences, by the normal law; not all are 0."""
+    """The two-sided p of a mean of paired differences: exact where few of them are not 0, else by
+    the normal law.
+    """
+    if (exact := ranking.sign_flip(paired)) is not None:
+        return exact
     error = float(paired.std()) / math.sqrt(len(paired))
     return math.erfc(abs(float(paired.mean())) / error / math.sqrt(2)) if error else 0.0
 

@@ -73,8 +73,8 @@ class Follower:
         )
 
     def start(self) -> None:
-        for old in self.folder.rglob(jobs.JOB):  # of an earlier multirun in the same folder
-            old.unlink()
+        for old in jobs.notes(self.folder):  # of an earlier multirun in the same folder
+            (old.folder / jobs.JOB).unlink()
         for name, level in NOISY.items():
             logging.getLogger(name).setLevel(level)
         log.info(self.plan())

@@ -30,9 +30,13 @@ WORKERS = ("ProcessesLauncher", "JoblibLauncher")
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What one job has told: ``state`` is running, done, failed or killed."""
+    """What one job has told: ``state`` is running, done, failed or killed.
+
+    ``subdir`` is where its folder lies in that of its multirun.
+    """
 
     folder: Path
+    subdir: str
     number: int
     state: str
     overrides: tuple[str, ...]
@@ -59,6 +63,7 @@ def told(hydra: DictConfig) -> Iterator[None]:
     said: dict[str, Any] = {
         "state": "running",
         "number": int(hydra.job.num),
+        "subdir": os.path.relpath(folder, hydra.sweep.dir),
         "overrides": [scrub.override(str(word)) for word in hydra.overrides.task],
         **locks.me(),
         "gpu": None,
@@ -115,9 +120,13 @@ def now() -> str:
 
 
 def notes(folder: Path) -> list[Note]:
-    """What the jobs of a multirun have told so far, by their numbers."""
+    """What the jobs of a multirun have told so far, by their numbers.
+
+    Other multiruns, and sweeps, may lie below the same folder: theirs are left out.
+    """
     found = [read(path) for path in folder.rglob(JOB)]
-    return sorted((note for note in found if note), key=lambda note: note.number)
+    own = [note for note in found if note and note.folder == folder / note.subdir]
+    return sorted(own, key=lambda note: note.number)
 
 
 def read(path: Path) -> Note | None:
@@ -128,6 +137,7 @@ def read(path: Path) -> Note | None:
         gone = here and locks.process_start(said["pid"]) != said["start"]
         return Note(
             folder=path.parent,
+            subdir=said["subdir"],
             number=said["number"],
             state="killed" if said["state"] == "running" and gone else said["state"],
             overrides=tuple(said["overrides"]),

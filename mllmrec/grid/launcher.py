@@ -67,6 +67,12 @@ def check_machine(argv: Sequence[str], conf: str) -> None:
     chosen = choice(args.overrides)
     if chosen is None or not args.multirun:
         return
+    if asks_for_a_plan(args.overrides):
+        raise Refusal(
+            f"plan_only=true with {GROUP}={chosen}: jobs elsewhere would print their plans there",
+            allowed="the plans of a grid's points, printed here one after the other",
+            do=f"leave {GROUP}={chosen} out, or plan_only=true",
+        )
     words = [word for word in args.overrides if word.lstrip("+~").startswith("hydra")]
     with initialize_config_dir(version_base="1.3", config_dir=conf):
         name = args.config_name or "config"
@@ -80,12 +86,23 @@ def check_machine(argv: Sequence[str], conf: str) -> None:
             allowed="a machine that can submit to a SLURM cluster: its login node",
             do=f"repeat the command there, or type {GROUP}=processes to run the jobs here",
         )
+    if kind in WORKERS and not own and jobs == 0:
+        raise Refusal(
+            f"hydra.launcher.n_jobs={jobs}: no number of jobs at once",
+            allowed="1 or more; -1 for one a core",
+            do="type hydra.launcher.n_jobs=2, or leave it out",
+        )
     if own and not 0 < jobs <= len(own):
         raise Refusal(
             f"hydra.launcher.n_jobs={jobs}: each job has a GPU to itself, and there are {len(own)}",
             allowed=f"1 to {len(own)} jobs at once; CUDA_VISIBLE_DEVICES says which GPUs",
             do=f"type hydra.launcher.n_jobs={len(own)}, or leave it out",
         )
+
+
+def asks_for_a_plan(overrides: Sequence[str]) -> bool:
+    values = [word.partition("=")[2] for word in overrides if typed_keys([word]) == ["plan_only"]]
+    return bool(values) and values[-1].lower() in ("true", "yes", "on", "1")
 
 
 def choice(overrides: Sequence[str]) -> str | None:

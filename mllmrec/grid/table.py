@@ -45,7 +45,10 @@ def print_jobs(notes: Sequence[Note], folder: Path) -> None:
     if names:
         out.print(escape(f"metrics: {', '.join(names)}"))
     out.print(escape(f"{len(notes)} jobs in {folder}"), soft_wrap=True)
-    if sum(launch is not None for launch in found.values()) > 1:
+    if (
+        sum(launch is not None and launch.told["goal"] == "evaluate" for launch in found.values())
+        > 1
+    ):
         said = f"python launch.py stage=compare 'compare.folders=[{folder}]'"
         out.print(escape(f"compare them: {said}"), soft_wrap=True)
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mllmrec.artifacts import Artifact, Store
-from mllmrec.hardware.machine import Machine
+from mllmrec.dataset.candidates import parsed
+from mllmrec.hardware.machine import ELSEWHERE, Machine
 from mllmrec.hardware.shape import Shape
 from mllmrec.plan import Step
 from mllmrec.schema import Config
@@ -39,11 +40,12 @@ def pace_of(
     """
     earlier = (timed(one, step) for one in store.siblings(config.dataset_name, step.stage.name))
     for pace in earlier:
-        if pace:
+        if pace and machine.name != ELSEWHERE:  # what took that long was here
             return pace
     if machine.peak is None:
         return None
-    flops = flops_of(step.stage, config, shape) / (processes if machine.is_gpu else 1)
+    each = flops_of(step.stage, config, shape) + probing_of(step.stage, config, shape)
+    flops = each / (processes if machine.is_gpu else 1)
     used = USED if machine.is_gpu else 1.0
     peak = f"{machine.peak / 1e12:.3g} TFLOP/s"
     how = f"{USED:.0%} of {peak}" if machine.is_gpu else peak
@@ -73,17 +75,30 @@ def tokens_of(stage: Any, config: Config) -> int:
     """Tokens of a row, by its history and its candidates; those of pretraining have no frame."""
     if hasattr(stage, "items_per_row"):
         return int(stage.items_per_row * line_of(config))
-    prepare = config.stages["prepare"]
-    candidates = int(prepare.train_protocol[3:]) + 1
-    return int((prepare.history_length + candidates) * line_of(config) + FRAME)
+    return prompt_of(config.stages["prepare"].train_protocol, config)
+
+
+def prompt_of(protocol: str, config: Config) -> int:
+    """Tokens of a prompt with the candidates of a protocol."""
+    items = config.stages["prepare"].history_length + candidates_of(protocol)
+    return int(items * line_of(config) + FRAME)
+
+
+def candidates_of(protocol: str) -> int:
+    """The target and its negatives."""
+    return parsed(protocol)[1] + 1
 
 
 def line_of(config: Config) -> float:
     """Tokens of an item's line; a caption's words come to four tokens for three."""
-    line = TITLE + (1 if getattr(config.backbone, "item_tokens", False) else MARKER)
     if config.prompt.captions is not True:
-        return line
-    return line + 4 / 3 * (config.prompt.caption_words or 20)
+        return name_of(config)
+    return name_of(config) + 4 / 3 * (config.prompt.caption_words or 20)
+
+
+def name_of(config: Config) -> int:
+    """Tokens that name an item, in a line or in an answer."""
+    return TITLE + (1 if getattr(config.backbone, "item_tokens", False) else MARKER)
 
 
 def flops_of(stage: Any, config: Config, shape: Shape) -> float:
@@ -104,3 +119,17 @@ def flops_of(stage: Any, config: Config, shape: Shape) -> float:
             # written one at a time, at a tenth of the pace that a whole prompt is read at
             return 2.0 * shape.body * (passes * tokens + 10.0 * written)
     return 2.0 * shape.body * passes * tokens
+
+
+def probing_of(stage: Any, config: Config, shape: Shape) -> float:
+    """Operations of the probe, spread over the steps between two looks: it goes forward alone.
+
+    Every candidate of a sample is scored as an answer to one prompt; with hints, there are two.
+    """
+    probe = getattr(stage, "probe", None)
+    if not probe:
+        return 0.0
+    views = 2 if "hints" in stage.inputs(config) else 1
+    answers = candidates_of(probe.protocol) * name_of(config)
+    tokens = probe.samples * views * (prompt_of(probe.protocol, config) + answers)
+    return 2.0 * shape.body * tokens / min(probe.every, stage.max_steps or probe.every)

@@ -1,6 +1,7 @@
 """What each trained stage of a plan will take, said before it begins: memory and time."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,8 +85,20 @@ def foretold(steps: Sequence[Step], config: Config, store: Store) -> list[Step]:
     if not any(is_trained(step) for step in steps):
         return list(steps)
     top = config.top
-    on = machine(top.gpu_memory, top.gpu_tflops, is_planned=top.plan_only)
+    on = machine(
+        *(top.gpu_memory, top.gpu_tflops),
+        is_planned=top.plan_only,
+        threads=threads_of(config),
+    )
     return [told(step, steps, config, store, on) if is_trained(step) else step for step in steps]
+
+
+def threads_of(config: Config) -> int | None:
+    """Threads that training computes with, in all processes; None where nobody says how many."""
+    if config.parallel.is_spread:  # each is given its share of the cores, whatever OpenMP is told
+        return config.top.threads and config.top.threads * config.parallel.total()
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return config.top.threads or (int(told) if told.isdecimal() else None)
 
 
 def is_trained(step: Step) -> bool:

@@ -28,6 +28,7 @@ PEAKS = {
     "V100": 125e12,
     "T4": 65e12,
 }
+ELSEWHERE = "a GPU that is not here"
 CORE = 12e9  # FLOP/s that a core was seen to reach in training small models in float32
 
 
@@ -75,19 +76,26 @@ def gpu_of(line: str) -> Gpu:
     )
 
 
-def machine(gpu_memory: float | None, gpu_tflops: float | None, *, is_planned: bool) -> Machine:
+def machine(
+    gpu_memory: float | None,
+    gpu_tflops: float | None,
+    *,
+    is_planned: bool,
+    threads: int | None = None,
+) -> Machine:
     """The machine that a launch computes on.
 
     ``gpu_memory`` (GiB) and ``gpu_tflops`` take the place of what the GPU says of itself; a launch
-    that is only planned may be planned for a GPU that is not here.
+    that is only planned may be planned for a GPU that is not here. Of the cores it uses as many as
+    it has ``threads``, in all of its processes together; None stands for all.
     """
     own = gpus()
     if own or (is_planned and gpu_memory):
-        name = own[0].name if own else "a GPU that is not here"
+        name = own[0].name if own else ELSEWHERE
         size = int(gpu_memory * GIB) if gpu_memory else own[0].bytes
         peak = gpu_tflops * 1e12 if gpu_tflops else peak_of(name)
         return Machine(name=name, is_gpu=True, bytes=size, peak=peak)
-    n = cores()
+    n = min(cores(), threads or cores())
     name = f"{n} CPU core{'s' * (n > 1)}"
     return Machine(name=name, is_gpu=False, bytes=main_memory(), peak=CORE * n)
 

@@ -17,11 +17,11 @@ async function makeCases(section) {
       picker("Show", kinds, "all", (value) => change({ kind: value })), count),
     el("div", { class: "case-frame" }, list, shown));
   let samples = [];
-  const gap = (sample) => sample.by[caseChoice.second].rank - sample.by[caseChoice.first].rank;
+  const gap = (sample) => gapOf(sample, caseChoice.first, caseChoice.second);
 
   function change(what) {
     Object.assign(caseChoice, what, { at: 0 });
-    samples = all.samples.filter((sample) => isNumber(gap(sample)) && gap(sample) !== 0
+    samples = all.samples.filter((sample) => gap(sample) !== 0
       && (caseChoice.kind === "all" || (caseChoice.kind === "first") === gap(sample) > 0))
       .sort((a, b) => Math.abs(gap(b)) - Math.abs(gap(a)));
     count.textContent = counted(samples.length, "sample");
@@ -53,7 +53,21 @@ async function makeCases(section) {
   change({});
 }
 
-const place = (sample, side) => `#${sample.by[side].rank}`;
+/** Where the target came; a list that does not name it (0) is behind every one that does. */
+const rankOf = (sample, side) => sample.by[side].rank || Infinity;
+
+const placeTold = (rank) => (rank === Infinity ? "not named" : `#${rank}`);
+
+const place = (sample, side) => placeTold(rankOf(sample, side));
+
+/** How many places the first puts the target above the second; 0 where neither names it. */
+function gapOf(sample, first, second) {
+  const [one, other] = [rankOf(sample, first), rankOf(sample, second)];
+  return one === other ? 0 : other - one;
+}
+
+/** What a run's model was shown: its own where it has one, also where that is nothing. */
+const shownTo = (sample, side, name) => (name in sample.by[side] ? sample.by[side][name] : sample[name]) ?? null;
 
 function caseParts(all, sample) {
   const { first, second } = caseChoice;
@@ -61,14 +75,27 @@ function caseParts(all, sample) {
     el("h3", {}, sample.target, el("span", { class: "quiet" }, `  sample ${sample.id}`)),
     el("p", { class: "quiet" }, "History: ", sample.history.join(" → ") || NONE),
     el("div", { class: "two rankings" }, ranking(all, sample, first, second), ranking(all, sample, second, first)),
-    sample.rationale ? el("details", { open: true }, el("summary", {}, "Rationale"), el("p", { class: "rationale" }, sample.rationale)) : el("p", { class: "quiet" }, "No rationale."),
-    el("details", {}, el("summary", {}, "Prompt"), el("pre", { tabindex: "0" }, sample.prompt)),
+    asked(all, sample, "rationale", "Rationale", { open: true }, (text) => el("p", { class: "rationale" }, text)),
+    asked(all, sample, "prompt", "Prompt", {}, (text) => el("pre", { tabindex: "0" }, text)),
+    all.shortened?.some((run) => run === all.runs[first] || run === all.runs[second])
+      ? el("p", { class: "quiet" }, "Under prompt.too_long=drop_oldest the oldest items may have been left out of a prompt that the model could not hold; it is told whole here.") : "",
   ];
+}
+
+/** What both runs' models were shown, once, or what each of them was, by name. */
+function asked(all, sample, name, title, attributes, make) {
+  const { first, second } = caseChoice;
+  const [one, other] = [shownTo(sample, first, name), shownTo(sample, second, name)];
+  const told = (text, summary) => (text === null ? el("p", { class: "quiet" }, `${summary}: none.`)
+    : el("details", attributes, el("summary", {}, summary), make(text)));
+  if (one === other) return told(one, title);
+  return el("div", { class: "two" }, told(one, `${title} of ${RUNS[all.runs[first]].name}`), told(other, `${title} of ${RUNS[all.runs[second]].name}`));
 }
 
 /** A run's list; beside each title how many places higher or lower the other run puts it. */
 function ranking(all, sample, side, other) {
-  const { ranked, rank } = sample.by[side];
+  const { ranked } = sample.by[side];
+  const rank = rankOf(sample, side);
   const theirs = sample.by[other].ranked;
   const isThere = ranked[rank - 1] === sample.target;
   const lines = ranked.map((title, at) => {
@@ -79,7 +106,7 @@ function ranking(all, sample, side, other) {
     return el("li", { class: isTarget ? "target" : "" }, el("span", { class: "words" }, title),
       isTarget ? el("span", { class: "badge" }, "target") : null, el("span", { class: "moved", title: "places higher or lower than in the other list" }, sign));
   });
-  const isBelow = rank > ranked.length;
-  return el("section", {}, el("h4", {}, RUNS[all.runs[side]].name, el("span", { class: "quiet" }, `  target at #${rank}`)), el("ol", {}, lines),
-    isBelow ? el("p", { class: "quiet" }, `The target is below, at #${rank}.`) : null);
+  const isBelow = rank > ranked.length && rank !== Infinity;
+  return el("section", {}, el("h4", {}, RUNS[all.runs[side]].name, el("span", { class: "quiet" }, rank === Infinity ? "  target not named" : `  target at ${placeTold(rank)}`)), el("ol", {}, lines),
+    isBelow ? el("p", { class: "quiet" }, `The target is below, at ${placeTold(rank)}.`) : null);
 }

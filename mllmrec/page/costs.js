@@ -11,9 +11,9 @@ function makeCosts(section) {
     refresh(one);
   })), totals);
   const tell = () => totals.replaceChildren(...names.map((name) => {
-    const own = now.rows.map((run) => DATA.costs[name][run]).filter(isNumber);
     const isMost = name.endsWith("memory");
-    const value = own.length ? COSTS[name].say(isMost ? Math.max(...own) : own.reduce((sum, one) => sum + one, 0)) : NONE;
+    const own = costsOf(name, now.rows).filter(isNumber);
+    const value = own.length ? COSTS[name].say(own.reduce((all, one) => (isMost ? Math.max(all, one) : all + one), 0)) : NONE;
     return el("div", {}, el("dt", {}, `${COSTS[name].title}, ${isMost ? "the most" : "in all"}`), el("dd", {}, value));
   }));
   listen(tell);
@@ -22,6 +22,13 @@ function makeCosts(section) {
   if (!DATA.costs.stages?.length) return;
   section.append(el("h3", {}, "Where the time went, by stage: time of building it, whichever launch did"));
   chart(section, drawStages, {});
+}
+
+/** The costs of some runs; what several of them stand on is there once. */
+function costsOf(name, rows) {
+  const parts = DATA.costs.parts?.[name];
+  if (!parts) return rows.map((run) => DATA.costs[name][run]);
+  return [...new Set(rows.flatMap((run) => parts.runs[run]))].map((place) => parts.of[place]);
 }
 
 /** A bar a run of those drawn, in parts by stage. */

@@ -1,14 +1,15 @@
 // The metric over one or two knobs: dots over one, a heat map over two.
 
 const chosenKnobs = { x: null, y: null };
+const CHANCE = new Set(["seed", "threads"]); // differ between runs, and are nobody's question
 const MANY = 12; // numbers of more values than that are put in as many bins
 
 /** `sft.cot_prob` or `cot_prob` by `grpo.beta` where they differ, as people ask for these first. */
 function usualKnobs() {
   const names = [...KNOBS.keys()].filter((name) => distinct(KNOBS.get(name)).length > 1);
   const first = (ends) => ends.map((end) => names.find((name) => name === end || name.endsWith(`.${end}`))).find(Boolean);
-  const x = first(["cot_prob"]) ?? names.find((name) => !name.endsWith("beta")) ?? names[0];
-  const y = first(["grpo.beta", "beta"]) ?? names.find((name) => name !== x);
+  const x = first(["cot_prob"]) ?? names.find((name) => !name.endsWith("beta") && !CHANCE.has(name)) ?? names[0];
+  const y = first(["grpo.beta", "beta"]) ?? names.find((name) => name !== x && !CHANCE.has(name));
   return { x, y: y === x ? names.find((name) => name !== x) ?? "" : y ?? "" };
 }
 

@@ -40,7 +40,7 @@ function whyUntested() {
   if (state.reference !== DATA.reference)
     return `Differences are from ${name}, without tests: this page was written with tests `
       + `${DATA.reference === null ? "against no run" : `against ${RUNS[DATA.reference].name}`}. `
-      + `For tests against ${name}, write it again with compare.reference=${quote(name)}.`;
+      + `For tests against ${name}, write it again with ${inShell("compare.reference", name)}.`;
   const tested = Object.keys(DATA.tests ?? {});
   if (!state.key || tested.includes(state.key)) return "";
   const metrics = [...new Set(tested.map((key) => metricName(split(key).metric)))].join(", ");

@@ -3,6 +3,12 @@
 const NONE = "–";
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
+/** An override with a name for its value, as it is typed in a shell: comparison/run.py has the same. */
+function inShell(knob, name) {
+  const word = `${knob}=${/^([A-Za-z_][\w./-]*|0|[1-9]\d*)$/.test(name) ? name : `"${name.replace(/"/g, '\\"')}"`}`;
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, `'"'"'`)}'`;
+}
+
 /** A knob's value, as it would be typed. */
 function said(value) {
   if (value === null || value === undefined) return NONE;
@@ -47,7 +53,7 @@ const COSTS = {
   built_seconds: {
     title: "Built", about: "time of all steps that it stands on, reused or not", say: seconds, units: TIMES,
   },
-  tokens: { title: "Tokens", about: "tokens trained on and asked", say: tokens, units: [[1e6, "million"], [1e3, "thousand"], [1, ""]] },
+  tokens: { title: "Tokens", about: "tokens trained on", say: tokens, units: [[1e6, "million"], [1e3, "thousand"], [1, ""]] },
   gpu_memory: { title: "GPU memory", about: "peak of a GPU's memory", say: bytes, units: [[1e9, "GB"], [1e6, "MB"], [1, "B"]] },
   memory: { title: "Memory", about: "peak of main memory", say: bytes, units: [[1e9, "GB"], [1e6, "MB"], [1, "B"]] },
 };
@@ -69,8 +75,6 @@ function split(key) {
     metric: words.length > 1 ? words.at(-1) : "",
   };
 }
-
-const keyOf = ({ policy, protocol, metric }) => [policy, protocol, metric].filter(Boolean).join("/");
 
 function keyName(key) {
   const { policy, protocol, metric } = split(key);

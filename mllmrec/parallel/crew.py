@@ -24,6 +24,7 @@ import yaml
 from mllmrec import locks
 from mllmrec.artifacts import write_json
 from mllmrec.errors import Refusal
+from mllmrec.hardware.machine import cores
 from mllmrec.parallel.base import Parallel
 
 log = logging.getLogger(__name__)
@@ -90,13 +91,6 @@ def start(parallel: Parallel, folder: Path, threads: int | None) -> "subprocess.
             command, env=env, stdout=file, stderr=file, stdin=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def own(parallel: Parallel, path: Path) -> Path:

@@ -1,8 +1,10 @@
-"""Copies of what was made, where the user wants them; nothing of the user's is ever lost for it."""
+"""Copies of what was made, where the user wants them; what is the user's own is never replaced."""
 
 import logging
 import os
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mllmrec.artifacts import MANIFEST, file_digest, folder_files
@@ -10,56 +12,75 @@ from mllmrec.errors import Refusal
 
 log = logging.getLogger(__name__)
 
+SHOWN = 3  # files of the user's that are named
 
-def check_free(knob: str, to: Path, stamp: str | None, *, overwrite: bool) -> None:
-    """Refuse a place where something stands that is not to be replaced.
 
-    Of folders, only an earlier copy, which has the file ``stamp``, is ever replaced.
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What is copied, so that an earlier copy is known by its content.
+
+    ``others`` are the files there that no copy has written; None of what is no copy at all.
+    """
+
+    name: str
+    others: Callable[[Path], Sequence[str] | None]
+
+
+def check_free(knob: str, to: Path, kind: Kind, *, overwrite: bool) -> None:
+    """Refuse a place where anything stands but an earlier copy that may be replaced.
 
     Raises:
         Refusal: there is such a thing.
     """
-    if not os.path.lexists(to):
+    if not os.path.lexists(to) or is_empty(to):
         return
-    is_ours = not to.is_symlink() and (to.is_file() if stamp is None else (to / stamp).is_file())
-    if stamp is not None and to.is_dir() and not any(to.iterdir()):
-        return
-    node = knob.partition(".")[0]
-    if not is_ours:
-        kind = "a file" if stamp is None else "an earlier export"
+    others = None if to.is_symlink() else kind.others(to)
+    allowed = f"a new path, or {knob.partition('.')[0]}.overwrite=true for {kind.name} and no more"
+    if others is None:
         raise Refusal(
-            f"{knob}={to}: is there already, and is not {kind}",
-            allowed=f"a new path, or with {node}.overwrite=true that of {kind}",
+            f"{knob}={to}: is there already, and is not {kind.name}",
+            allowed=allowed,
             do=f"type another {knob}",
+        )
+    if others:
+        more = f" and {len(others) - SHOWN} more" * (len(others) > SHOWN)
+        raise Refusal(
+            f"{knob}={to}: is there already, with {', '.join(others[:SHOWN])}{more} of your own",
+            allowed=allowed,
+            do=f"move them elsewhere, or type another {knob}",
         )
     if not overwrite:
         raise Refusal(
             f"{knob}={to}: is there already",
-            allowed=f"a new path, or {node}.overwrite=true to replace what is there",
-            do=f"type another {knob}, or {node}.overwrite=true",
+            allowed=allowed,
+            do=f"type another {knob}, or {knob.partition('.')[0]}.overwrite=true",
         )
 
 
-def deliver(knob: str, source: Path, to: Path, stamp: str | None, *, overwrite: bool) -> None:
-    """Copy a file, or a folder that holds ``stamp``, in one rename; the same again is left alone.
+def deliver(knob: str, source: Path, to: Path, kind: Kind, *, overwrite: bool) -> None:
+    """Copy a file or a folder in one rename; the same again is left alone.
+
+    An earlier copy is set aside, and goes once the new one stands, so that a kill loses neither:
+    the repeated command finds the place free and ends what was begun.
 
     Raises:
         Refusal: as ``check_free``.
     """
     to = to.expanduser().absolute()
+    scratch, older = (to.with_name(f".{to.name}.mllmrec-{part}") for part in ("partial", "old"))
     if is_same(source, to):
         log.info("%s=%s: the same is there already", knob, to)
+        discard(older)  # a kill came between the last rename and this
         return
-    check_free(knob, to, stamp, overwrite=overwrite)
+    check_free(knob, to, kind, overwrite=overwrite)
     to.parent.mkdir(parents=True, exist_ok=True)
-    scratch, older = (to.with_name(f".{kind}-{to.name}") for kind in ("partial", "old"))
-    for left in (scratch, older):  # by a copy that was killed
-        discard(left)
+    discard(scratch)  # of a copy that was killed
     if source.is_dir():
         shutil.copytree(source, scratch, ignore=shutil.ignore_patterns(MANIFEST))
     else:
         shutil.copyfile(source, scratch)
-    if os.path.lexists(to):
+    if os.path.lexists(to) and not is_empty(to):
+        discard(older)  # the place holds a whole copy
         to.rename(older)
     scratch.rename(to)
     discard(older)
@@ -71,6 +92,11 @@ def is_same(source: Path, to: Path) -> bool:
     if source.is_dir():
         return to.is_dir() and folder_files(source) == folder_files(to)
     return to.is_file() and file_digest(source) == file_digest(to)
+
+
+def is_empty(path: Path) -> bool:
+    """Whether it is a folder with nothing in it, over which another may be renamed."""
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def discard(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What an artifact was made from, down to the data, as the manifests of a store tell it."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ TOLD = ("identity", "metrics", "versions", "git")
 
 
 def lineage(folders: Iterable[Path]) -> list[dict[str, Any]]:
-    """These artifacts and all below them, each after what it stands on, without secrets.
+    """These artifacts and all below them, each after what it stands on.
+
+    Secrets are taken out, and the name of the home folder, which a knob may hold.
 
     Each has ``label``, ``stage``, ``id``, ``identity``, ``metrics``, ``versions`` and ``git``; one
     that is in the store no longer its ``id`` alone. Times are left out: the same artifacts give the
@@ -34,7 +37,18 @@ def add(folder: Path, scrub: Scrubber, found: dict[str, dict[str, Any]]) -> None
     for id in manifest["identity"]["inputs"].values():
         add(beside(folder, id), scrub, found)
     named = {name: manifest[name] for name in ("label", "stage", "id")}
-    found[folder.name] = named | {name: scrub.tree(manifest[name]) for name in TOLD}
+    found[folder.name] = named | {name: homeless(scrub.tree(manifest[name])) for name in TOLD}
+
+
+def homeless(tree: Any) -> Any:
+    """Plain JSON values in which ``~`` stands for the home folder."""
+    if isinstance(tree, dict):
+        return {name: homeless(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [homeless(value) for value in tree]
+    home = str(Path.home())
+    is_named = isinstance(tree, str) and len(home) > 1  # "/" is everybody's
+    return re.sub(rf"{re.escape(home)}(?![\w.-])", "~", tree) if is_named else tree
 
 
 def beside(folder: Path, id: str) -> Path:

@@ -1,8 +1,9 @@
 """Whom to recommend for: names become ids, users their histories, and bad rows are told."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import polars as pl
@@ -64,7 +65,7 @@ class Faults:
 
 
 def resolved(
-    rows: Iterable[Row],
+    rows: Sequence[Row],
     names: Names,
     prepared: Prepared,
     candidates: Sequence[str],
@@ -72,20 +73,18 @@ def resolved(
 ) -> pl.DataFrame:
     """The requests (REQUESTS) of the rows that can be asked, in their order.
 
-    ``candidates`` are those of rows that name none of their own; none at all is the catalogue. A
-    row without an id goes by its number, from 1.
+    ``candidates`` are those of rows that name none of their own; none at all is the catalogue.
     """
     made: list[tuple[Row, dict[str, Any]]] = []
     seen: set[str] = set()
-    for number, row in enumerate(rows, start=1):
+    for row, id in zip(rows, ids_of(rows), strict=True):
         try:
             if row.fault:
                 raise BadRow(row.fault)
-            request = asked(row, names, candidates)
-            request["id"] = request["id"] or request["user"] or str(number)
-            if request["id"] in seen:
-                raise BadRow(f"the id {request['id']!r} is another row's too")
-            seen.add(request["id"])
+            request = asked(row, names, candidates) | {"id": id}
+            if id in seen:
+                raise BadRow(f"the id {id!r} is another row's too; give each an id of its own")
+            seen.add(id)
             made.append((row, request))
         except BadRow as bad:
             faults.add(row.where, str(bad))
@@ -99,6 +98,21 @@ def resolved(
         else:
             complete.append(request)
     return pl.DataFrame(complete, schema=REQUESTS, orient="row")
+
+
+def ids_of(rows: Sequence[Row]) -> list[str]:
+    """The id of each row: its own, else its user's, else its number from 1.
+
+    Where that number is another row's id, the next that is free beyond the last row.
+    """
+    named = [row.cells.get("id") or row.cells.get("user") for row in rows]
+    taken = {*named}
+    free = (str(n) for n in count(len(rows) + 1) if str(n) not in taken)
+    numbers = (str(n) for n in range(1, len(rows) + 1))
+    return [
+        name or (number if number not in taken else next(free))
+        for name, number in zip(named, numbers, strict=True)
+    ]
 
 
 def asked(row: Row, names: Names, candidates: Sequence[str]) -> dict[str, Any]:

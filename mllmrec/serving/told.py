@@ -12,6 +12,7 @@ from rich.table import Table
 from mllmrec.policy.full import Way
 from mllmrec.records import Prepared
 from mllmrec.report.tables import console
+from mllmrec.serving.delivery import Kind
 from mllmrec.training.rationales import TABLE, drafts
 
 ROWS, LINES, PARQUET, ABOUT = (
@@ -21,6 +22,8 @@ ROWS, LINES, PARQUET, ABOUT = (
     "about.json",
 )
 FORMS = {".csv": ROWS, ".jsonl": LINES, ".parquet": PARQUET}
+COLUMNS = ("id", "place", "item_id", "title", "score")  # of CSV and Parquet
+FIELDS = ("id", "user", "history", "recommended")  # of a JSON line, and a rationale perhaps
 FEW = 3  # lists that are printed where there are many
 COUNTED = "training interactions"
 KINDS = {  # what a score is; of a recommender a logit
@@ -60,7 +63,7 @@ def write(
         .drop_nulls("ranked")
         .rename({"ranked": "item_id", "scores": "score"})
         .join(titles, on="item_id", how="left", maintain_order="left")
-        .select("id", "place", "item_id", "title", "score")
+        .select(COLUMNS)
     )
     rows.write_csv(out / ROWS)
     rows.write_parquet(out / PARQUET)
@@ -76,6 +79,29 @@ def write(
             line |= {"rationale": told[id]} if id in told else {}
             file.write(json.dumps({**line, "recommended": named}, ensure_ascii=False) + "\n")
     (out / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def others(file: Path) -> list[str] | None:
+    """Nothing beside, where a file is lists as ``write`` makes them; None of any other file."""
+    try:
+        return [] if file.is_file() and is_lists(file) else None
+    except (OSError, ValueError, pl.exceptions.PolarsError):  # ValueError: neither UTF-8 nor JSON
+        return None
+
+
+def is_lists(file: Path) -> bool:
+    """Whether a file has the columns of ``write``, or its first line the fields."""
+    if file.suffix == ".parquet":
+        return [*pl.read_parquet_schema(file)] == [*COLUMNS]
+    with file.open(encoding="utf-8") as handle:
+        first = handle.readline()
+    if file.suffix == ".csv":
+        return first.rstrip("\n").split(",") == [*COLUMNS]
+    line = json.loads(first)
+    return isinstance(line, dict) and line.keys() - {"rationale"} == {*FIELDS}
+
+
+LISTS = Kind(name="an earlier file of lists", others=others)
 
 
 def rationales_in(folder: Path) -> dict[str, str]:

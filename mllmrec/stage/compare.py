@@ -7,7 +7,7 @@ from mllmrec.artifacts import Store
 from mllmrec.comparison import chosen
 from mllmrec.comparison.chosen import Named
 from mllmrec.comparison.files import NAMES
-from mllmrec.comparison.options import Options
+from mllmrec.comparison.options import Name, Options
 from mllmrec.comparison.terminal import print_comparison
 from mllmrec.comparison.write import write
 from mllmrec.errors import Refusal
@@ -25,21 +25,22 @@ class Compare(Options, Command):
 
     ``runs`` are folders of launches by the names they are to go by. Others are found: in all
     ``folders`` and below, or else among those that the store has noted, all or those of a
-    ``sweep``, a tracking ``group`` or with one of these ``ids``. ``dataset`` keeps those on one
-    dataset. The files go into ``out``, or the run folder of this launch.
+    ``sweep``, a tracking ``group`` or with one of these ``ids``; where ``runs`` alone are named, no
+    others. ``dataset`` keeps those on one dataset. The files go into ``out``, or the run folder of
+    this launch.
     """
 
-    runs: dict[str, Path]
+    runs: dict[Name, Path]
     folders: list[Path]
-    sweep: str | None
-    group: str | None
-    ids: list[str]
-    dataset: str | None
-    title: str | None
+    sweep: Name | None
+    group: Name | None
+    ids: list[Name]
+    dataset: Name | None
+    title: Name | None
     out: Path | None
 
     def execute(self, asked: Asked) -> None:
-        found, left = self.launches(asked.store)
+        found, notes = self.launches(asked.store)
         found = self.on_one_dataset(found)
         if len(found) < 2:
             raise Refusal(
@@ -48,22 +49,21 @@ class Compare(Options, Command):
                 do=f"type {WAYS}",
             )
         out = self.out or asked.folder
-        notes = (f"left out: {left} launches that were not to evaluate",) if left else ()
         data = write(
             found, self, out, store=asked.store, title=self.title or self.named(found), notes=notes
         )
         print_comparison(data)
         print(f"page: {out / NAMES['page']}\ntable: {out / NAMES['table']}")
 
-    def launches(self, store: Store) -> tuple[Named, int]:
-        """The launches by name, and how many were found that did not evaluate."""
+    def launches(self, store: Store) -> tuple[Named, tuple[str, ...]]:
+        """The launches by name, and what is to be said of those that were left out."""
         named = chosen.by_name(self.runs)
-        if not (self.folders or self.sweep or self.group or self.ids):
-            return named, 0
-        found, left = chosen.compared(self.found(store))
+        if named and not (self.folders or self.sweep or self.group or self.ids):
+            return named, ()
+        found, notes = chosen.compared(self.found(store))
         mine = {launch.folder for launch in named.values()}
         others = [launch for launch in found if launch.folder not in mine]
-        return named | (chosen.named(others) if others else {}), left
+        return named | (chosen.named(others) if others else {}), notes
 
     def found(self, store: Store) -> list[Launch]:
         """Those that all of what was asked for holds of."""

@@ -54,7 +54,7 @@ class Evaluate(Stage):
     """
 
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     protocols: Annotated[list[Protocol], Field(min_length=1)]
     k: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]

@@ -1,12 +1,13 @@
 """Stage ``export``: a policy's model as one folder for others, with its model card."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mllmrec.artifacts import write_json
+from mllmrec.artifacts import SCRATCH, write_json
 from mllmrec.backbone.base import Backbone
 from mllmrec.dataset.base import Dataset
 from mllmrec.dataset.origin import ORIGINS
@@ -16,7 +17,7 @@ from mllmrec.records import Prepared
 from mllmrec.schema import NoEffect, Words
 from mllmrec.serving import base
 from mllmrec.serving.card import Facts, card
-from mllmrec.serving.delivery import check_free, deliver
+from mllmrec.serving.delivery import Kind, check_free, deliver
 from mllmrec.serving.lineage import lineage
 from mllmrec.stage.base import Job, Metrics, Stage
 from mllmrec.stage.evaluate import RESULTS
@@ -28,6 +29,28 @@ if TYPE_CHECKING:
 
 CARD, EXAMPLE, STAMP = "README.md", "example.json", "mllmrec.json"
 SHOWN = (3, 10)  # items of the example's history, and its candidates
+
+
+def others(folder: Path) -> list[str] | None:
+    """Files that no export has written beside its own; None of what is no export."""
+    stamp = folder / STAMP
+    if not stamp.is_file():
+        return None
+    try:
+        told = json.loads(stamp.read_text(encoding="utf-8"))
+    except ValueError:  # neither UTF-8 nor JSON
+        return None
+    own = told.get("files", ()) if isinstance(told, dict) else ()
+    return files_in(folder, but=(STAMP, *own))
+
+
+def files_in(folder: Path, *, but: Collection[str]) -> list[str]:
+    """What lies below a folder and is no folder itself, by its path in it, in order."""
+    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted({path.relative_to(folder).as_posix() for path in paths} - {*but})
+
+
+EXPORT = Kind(name="an earlier export", others=others)
 
 
 class Export(Stage):
@@ -65,7 +88,7 @@ class Export(Stage):
 
     def ready(self, config: "Config") -> None:
         if self.to:
-            check_free("export.to", self.to.expanduser(), STAMP, overwrite=self.overwrite)
+            check_free("export.to", self.to.expanduser(), EXPORT, overwrite=self.overwrite)
 
     def inputs(self, config: "Config") -> dict[str, Stage]:
         below = self.made_of(config)
@@ -103,10 +126,12 @@ class Export(Stage):
         line = lineage(job.inputs.values())
         found = job.inputs.get("evaluation")
         results = json.loads((found / RESULTS).read_text(encoding="utf-8")) if found else None
-        told = {"format": 1, "policy": self.policy, "metrics": metrics, "lineage": line}
-        write_json(job.out / STAMP, told | {"results": results})
         facts = self.facts(job, metrics, line, results, message)
         (job.out / CARD).write_text(card(facts), encoding="utf-8")
+        told = {"format": 1, "policy": self.policy, "metrics": metrics, "lineage": line}
+        own = [name for name in files_in(job.out, but=()) if not name.startswith(f"{SCRATCH}/")]
+        told |= {"results": results, "files": own}
+        write_json(job.out / STAMP, told)
         return metrics
 
     def example(self, job: Job) -> str:
@@ -157,4 +182,4 @@ class Export(Stage):
         print(f"model card: {folder / CARD}")
         print(f"load it by AutoModelForCausalLM.from_pretrained({str(folder)!r})")
         if self.to:
-            deliver("export.to", folder, self.to, STAMP, overwrite=self.overwrite)
+            deliver("export.to", folder, self.to, EXPORT, overwrite=self.overwrite)

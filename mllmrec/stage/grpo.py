@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mllmrec.algorithm.base import draws_candidates
+from mllmrec.dataset.candidates import parsed
 from mllmrec.errors import Refusal
 from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.hints import hints_of
@@ -61,7 +62,7 @@ class Grpo(Stage, GrpoOptions):
         self.check_trainer(config)
         algorithm = config.groups["algorithm"]
         algorithm.check(config)
-        candidates = int(config.stages["prepare"].train_protocol[3:]) + 1
+        candidates = parsed(config.stages["prepare"].train_protocol)[1] + 1
         if algorithm.rollout == "beam" and self.num_generations > candidates:
             raise Refusal(
                 f"grpo.num_generations={self.num_generations}: a training prompt has {candidates} "

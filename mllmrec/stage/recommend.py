@@ -146,7 +146,7 @@ class Recommend(Stage):
             config.reasoner.ready()
             config.refiner.ready()
         if self.out:
-            check_free("recommend.out", self.out.expanduser(), None, overwrite=self.overwrite)
+            check_free("recommend.out", self.out.expanduser(), told.LISTS, overwrite=self.overwrite)
 
     @property
     def rank(self) -> Rank:
@@ -227,4 +227,4 @@ class Recommend(Stage):
         told.show(folder)
         if self.out:
             form = folder / told.FORMS[self.out.suffix]
-            deliver("recommend.out", form, self.out, None, overwrite=self.overwrite)
+            deliver("recommend.out", form, self.out, told.LISTS, overwrite=self.overwrite)

@@ -1,5 +1,6 @@
 """What is looked at before the first run of a sweep: every point, its metric, the machine."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from mllmrec.sweep.pruning import watched
 from mllmrec.sweep.space import Values, choices_of, words_of
 from mllmrec.tracking.agent import OUTSIDE, is_chosen_outside
 
+RANKED = re.compile(r"(hr|ndcg)@[1-9]\d*")
+
 
 class Planner:
     """Composes a sweep's runs from its frozen configs, and plans them.
@@ -26,8 +29,8 @@ class Planner:
     Their stages are also asked whether they could be built, each artifact once.
     """
 
-    def __init__(self, frozen: Frozen, store: Store) -> None:
-        self.frozen, self.store = frozen, store
+    def __init__(self, frozen: Frozen, store: Store, *, is_local: bool) -> None:
+        self.frozen, self.store, self.is_local = frozen, store, is_local
         self.seen: set[str] = set()
 
     def __call__(self, number: int, values: Values, folder: Path) -> Run:
@@ -65,6 +68,13 @@ class Planner:
                 do="write stage=evaluate into the command of the sweep's file",
             )
         check_metric(self.frozen, config)
+        if self.is_local and config.parallel.is_spread:
+            raise Refusal(
+                "parallel: several processes a run, and a run of a sweep has one GPU, or its share"
+                " of the cores",
+                allowed="parallel=none: the runs of a sweep are side by side themselves",
+                do="type parallel=none, or sweep.executor=slurm for jobs with several GPUs each",
+            )
         steps = [step for step in plan(config, self.store) if step.action != "skip"]
         for step in steps:
             if step.action in ("build", "resume") and step.id not in self.seen:
@@ -87,6 +97,8 @@ def check_metric(frozen: Frozen, config: Config) -> None:
         raise Refusal(wrong, allowed=f"STAGE/NAME of {known}", do=do)
     if stage == "eval":
         check_column(asked.metric.name, rest, config, do)
+    else:
+        check_own(asked.metric.name, rest, config.stages[stage], do)
     if asked.early_terminate is None:
         return
     name = watched(asked.metric.name)
@@ -98,6 +110,22 @@ def check_metric(frozen: Frozen, config: Config) -> None:
             allowed="STAGE/probe/NAME or eval/STAGE/…, of sft, grpo or sft_continued with a probe",
             do="write metric: {name: grpo/probe/ndcg@5, goal: maximize}, or no early_terminate",
         )
+
+
+def check_own(name: str, rest: str, stage: Any, do: str) -> None:
+    """Refuse a stage's own metric that can be known not to be: only its end tells all of them."""
+    first, _, tail = rest.partition("/")
+    measure = rest.rpartition("/")[2]
+    if first == "probe" and getattr(stage, "probe", None) is None:
+        wrong, allowed = f"{stage.name} has no probe", f"a probe, by {stage.name}.probe"
+    elif first == "oracle" and tail.partition("/")[0] not in getattr(stage, "protocols", ()):
+        wrong = f"{tail.partition('/')[0] or 'nothing'} is not of {stage.name}.protocols"
+        allowed = ", ".join(getattr(stage, "protocols", ())) or "none"
+    elif "@" in measure and not RANKED.fullmatch(measure):
+        wrong, allowed = f"{measure} is no measure of a ranking", "hr@K, ndcg@K, mrr"
+    else:
+        return
+    raise Refusal(f"metric.name={name}: {wrong}", allowed=allowed, do=do)
 
 
 def check_column(name: str, rest: str, config: Config, do: str) -> None:

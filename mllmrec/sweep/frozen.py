@@ -80,6 +80,8 @@ def freeze(folder: Path, file: Path, words: Sequence[str], conf: Path) -> Frozen
     """
     place = folder / FROZEN
     if not place.exists():
+        for old in folder.glob(f".{FROZEN}-*"):  # of one that was killed; the folder is ours
+            shutil.rmtree(old)
         half = folder / f".{FROZEN}-{os.getpid()}"
         half.mkdir(parents=True)
         shutil.copyfile(file, half / FILE)

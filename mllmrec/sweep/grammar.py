@@ -72,8 +72,6 @@ class Metric(Part):
     name: str
     goal: Literal["minimize", "maximize"] = "minimize"
     target: float | None = None
-    impute: Literal["latest", "best", "worst"] = "worst"
-    impute_while_running: Literal["latest", "best", "worst", "false"] = "false"
 
 
 class Hyperband(Part):
@@ -108,7 +106,9 @@ class Grammar(Part):
     def seeds(self) -> list[int]:
         """The seeds that every point is run with; none: the file does not vary it."""
         asked = self.parameters.get(SEED)
-        return [int(str(one)) for one in asked.values] if isinstance(asked, Categorical) else []
+        values = asked.values if isinstance(asked, Categorical) else []
+        values = [asked.value] if isinstance(asked, Constant) else values
+        return list(dict.fromkeys(int(str(one)) for one in values))
 
     @property
     def words(self) -> list[str]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mllmrec import locks
 from mllmrec.artifacts import write_json
@@ -27,7 +27,9 @@ NOT_HANDED_ON = ("WANDB_SERVICE", "MLLMREC_CONF")
 
 
 class Job(Protocol):
-    """A run that was begun."""
+    """A run that was begun; ``place`` is where, None where nobody knows or it does not matter."""
+
+    place: int | None
 
     def is_over(self) -> bool:
         """Whether it has ended, however."""
@@ -59,6 +61,7 @@ class Process:
 
     pid: int
     began: str | int | None
+    place: int | None = None
     child: subprocess.Popen[bytes] | None = None
 
     def is_over(self) -> bool:
@@ -105,8 +108,9 @@ class Local:
                 start_new_session=True,  # Ctrl-C is for the sweep, which ends its runs itself
             )
         began = locks.process_start(child.pid)
-        write_json(run.folder / JOB, {**locks.me(), "pid": child.pid, "start": began})
-        return Process(pid=child.pid, began=began, child=child)
+        told = {**locks.me(), "pid": child.pid, "start": began, "place": place}
+        write_json(run.folder / JOB, {**told, "gpu": self.gpus[place] if self.gpus else None})
+        return Process(pid=child.pid, began=began, place=place, child=child)
 
     def environment(self, given: Mapping[str, str], place: int) -> dict[str, str]:
         """What a run is handed: its threads, its GPU, and no word of the sweep's own W&B run."""
@@ -116,13 +120,31 @@ class Local:
         return {**kept, **own}
 
     def find(self, run: Run) -> Process | None:
-        try:
-            told = json.loads((run.folder / JOB).read_text(encoding="utf-8"))
-            found = Process(pid=told["pid"], began=told["start"])
-        except (OSError, ValueError, KeyError):
-            return None
-        is_here = told.get("host") == locks.me()["host"] and told["start"] is not None
-        return found if is_here and not found.is_over() else None
+        launch = run.launch  # a sweep that was killed as it began the run has left no job.json
+        for told in (job_of(run), launch.told if launch and launch.state == "running" else {}):
+            if told.get("start") is None or told.get("host") != locks.me()["host"]:
+                continue
+            found = Process(pid=told["pid"], began=told["start"], place=self.place_of(told))
+            if not found.is_over():
+                return found
+        return None
+
+    def place_of(self, told: Mapping[str, Any]) -> int | None:
+        """The place that a run has: of several with its GPU the one that it began in."""
+        place, gpu = told.get("place"), told.get("gpu")
+        if place is None or not self.gpus:
+            return place if place is not None and place < self.places else None
+        fits = [n for n, one in enumerate(self.gpus[: self.places]) if one == gpu]
+        return place if place in fits else fits[0] if fits else None
+
+
+def job_of(run: Run) -> dict[str, Any]:
+    """What a run's ``job.json`` holds; nothing where there is none."""
+    try:
+        told = json.loads((run.folder / JOB).read_text(encoding="utf-8"))
+        return told if {"pid", "start"} <= told.keys() else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def command_line(words: Sequence[str]) -> list[str]:

@@ -99,10 +99,11 @@ def command(words: Sequence[str]) -> str:
 
 
 def note(path: Path, entry: Mapping[str, Any]) -> None:
-    """Add a line to a journal that is only appended to."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
-        file.flush()
+    """Add a line to a journal, in the place of one that a kill has left half-written."""
+    with path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(json.dumps(entry).encode() + b"\n")
 
 
 def noted(path: Path) -> list[dict[str, Any]]:

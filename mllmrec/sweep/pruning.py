@@ -1,5 +1,6 @@
 """Early termination: which runs are behind, by W&B's rule over what their probes have said."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from mllmrec.sweep.grammar import Hyperband
@@ -38,17 +39,26 @@ def bands(rule: Hyperband) -> list[int]:
     return sorted(found)
 
 
+def together(histories: Sequence[Sequence[float]]) -> list[float]:
+    """The looks of a point: the mean over its seeds, as far as each of them has come."""
+    return [math.fsum(looks) / len(looks) for looks in zip(*histories, strict=False)]
+
+
 def behind(
     histories: Mapping[int, Sequence[float]], running: Sequence[int], rule: Hyperband, goal: str
 ) -> dict[int, str]:
-    """The running ones to stop, and why.
+    """The running points to stop, and why.
 
-    Of all runs that have come to a band, a run goes on if its look at the band (``strict: false``:
+    Of all points that have come to a band, one goes on if its look at the band (``strict: false``:
     its best so far) is among the best 1/eta there (Li et al., 2018, as W&B simplifies it).
-    ``histories`` are the looks of every run, by its number.
+    ``histories`` are the looks of every point, by a number; what is no number is behind.
     """
     sign = -1.0 if goal == "maximize" else 1.0
-    told = {n: [sign * value for value in looks] for n, looks in histories.items() if looks}
+    told = {
+        n: [sign * value if math.isfinite(value) else math.inf for value in looks]
+        for n, looks in histories.items()
+        if looks
+    }
     stopped = {}
     for n in running:
         reached = [band for band in bands(rule) if band <= len(told.get(n, []))]

@@ -87,6 +87,7 @@ def parse(tree: Any, source: str) -> Grammar:
             raise fault(source, f"{key}: {why}", allowed, f"leave {key} out")
     if tree.get("method") == "custom":
         raise fault(source, "method=custom: it wants W&B's scheduler", "grid, random or bayes")
+    check_metric(tree.get("metric"), source)
     nodes = tree.get("parameters")
     for name, node in nodes.items() if isinstance(nodes, Mapping) else ():
         check_parameter(str(name), node, source)
@@ -119,6 +120,14 @@ def told(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"{place}: unknown key"
     return f"{place}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def check_metric(node: Any, source: str) -> None:
+    """Refuse what W&B's server puts in the place of a value that is not there."""
+    for key in ("impute", "impute_while_running"):
+        if isinstance(node, Mapping) and key in node:
+            wrong = f"metric.{key}: a search here goes by what was measured, and by nothing else"
+            raise fault(source, wrong, "metric: name, goal and target", f"leave {key} out")
 
 
 def check_parameter(name: str, node: Any, source: str) -> None:

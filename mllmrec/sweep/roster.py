@@ -1,8 +1,10 @@
 """The list of a sweep's runs: which there are, how each stands, what it has found."""
 
 import json
+import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,8 +12,10 @@ from mllmrec.errors import Refusal
 from mllmrec.sweep.frozen import Frozen
 from mllmrec.sweep.grammar import SEED
 from mllmrec.sweep.points import Run, note, noted
-from mllmrec.sweep.pruning import watched
-from mllmrec.sweep.space import Tried, Values, apart, grid, suggested
+from mllmrec.sweep.pruning import together, watched
+from mllmrec.sweep.space import DRAWS, Tried, Values, apart, grid, suggested
+
+log = logging.getLogger(__name__)
 
 POINTS, JOURNAL = "points", "points.jsonl"
 OVER = ("finished", "stopped")  # what is not tried again
@@ -43,26 +47,39 @@ class Roster:
         default_factory=list
     )  # of the runs, waiting where there is more to do
     values: dict[int, float] = field(default_factory=dict)  # what finished runs have found
+    is_spent: bool = False  # a search that has drawn every point there is
 
     def load(self) -> None:
         """Name every run that can be named now; whatever did not end well is waiting again."""
         asked = self.frozen.grammar
         if asked.is_search:
             for entry in noted(self.frozen.folder / JOURNAL):
+                self.check_new(entry["values"])
                 self.add(entry["values"])
             return
         points = grid(asked)[: asked.run_cap]
         kept = list(dict.fromkeys(map(key_of, points)))[: self.trials]
-        for values in points:
+        once = {json.dumps(values, sort_keys=True): values for values in points}
+        for values in once.values():
             if key_of(values) in kept:
                 self.append(values)
+
+    def check_new(self, values: Values) -> None:
+        """Refuse a journal that names a point twice: its folders could not be told apart."""
+        if key_of(values) in self.points:
+            raise Refusal(
+                f"{self.frozen.folder / JOURNAL}: {key_of(values)} is there twice",
+                allowed="each point of a search once",
+                do="type sweep.folder=DIR for a sweep of its own",
+            )
 
     def append(self, values: Values) -> None:
         number = len(self.runs)
         run = self.prepare(number, values, self.frozen.folder / POINTS / str(number))
         self.runs.append(run)
         self.states.append("waiting")
-        self.look(run)
+        with suppress(Refusal):  # without the metric's column it waits, and says so when it ends
+            self.look(run)
 
     def add(self, values: Values) -> None:
         """A point of a search, with every seed."""
@@ -71,15 +88,20 @@ class Roster:
             self.append(one)
 
     def look(self, run: Run) -> str:
-        """Take in how a run stands; what ended badly counts as waiting."""
+        """Take in how a run stands; what ended badly counts as waiting.
+
+        Raises:
+            Refusal: it has finished without the metric's column; it too counts as waiting.
+        """
         state = run.state
-        if state == "finished":
-            self.values[run.number] = self.found(run)
+        self.states[run.number] = "waiting"
+        if state == "finished" and math.isfinite(value := self.found(run)):
+            self.values[run.number] = value
         self.states[run.number] = state if state in (*OVER, "running") else "waiting"
         return state
 
     def found(self, run: Run) -> float:
-        """What a finished run found.
+        """What a finished run found; it may be no number, and is no result then.
 
         Raises:
             Refusal: it has no column of the metric's name.
@@ -99,7 +121,7 @@ class Roster:
         """How many points a search chooses."""
         asked = self.frozen.grammar
         bounds = [self.trials, asked.run_cap and max(1, asked.run_cap // self.many)]
-        return min(bound for bound in bounds if bound)
+        return len(self.points) if self.is_spent else min(bound for bound in bounds if bound)
 
     @property
     def many(self) -> int:
@@ -135,11 +157,22 @@ class Roster:
         if not all(settled(run) for group in groups[:known] for run in group):
             return False
         told = [self.tried(group, n < known) for n, group in enumerate(groups)]
-        tried = [one for one in told if one is not None]
-        values = suggested(self.frozen.grammar, tried, number, self.seed)
+        values = self.drawn([one for one in told if one is not None], number)
+        if values is None:
+            log.info("all %d points are drawn: there is no other", number)
+            self.is_spent = True
+            return False
         self.add(values)
         note(self.frozen.folder / JOURNAL, {"number": number, "values": values})
         return True
+
+    def drawn(self, tried: list[Tried], number: int) -> Values | None:
+        """A point that was not there before; None where so many draws gave none."""
+        for draw in range(DRAWS):
+            values = suggested(self.frozen.grammar, tried, number, self.seed, draw)
+            if key_of(values) not in self.points:
+                return values
+        return None
 
     def tried(self, group: list[Run], is_known: bool) -> Tried | None:
         """What a search knows of a point; None of one that failed."""
@@ -151,7 +184,8 @@ class Roster:
             return Tried(values=values, found=math.fsum(found) / len(found))
         name = watched(self.frozen.grammar.metric.name)
         stopped = [run for run in group if self.states[run.number] == "stopped"]
-        looks = dict(enumerate(stopped[0].looks(name))) if stopped and name else {}
+        looks = dict(enumerate(together([run.looks(name) for run in group]))) if name else {}
+        looks = looks if stopped else {}
         return Tried(values=values, found=None, looks=looks) if looks else None
 
     def best(self) -> tuple[Run, float] | None:

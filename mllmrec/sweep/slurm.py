@@ -29,6 +29,7 @@ class SlurmJob:
     result: Path
     asked: float = 0.0
     missing_since: float | None = None
+    place: int | None = None  # the cluster's own
 
     def is_over(self) -> bool:
         if self.result.exists():

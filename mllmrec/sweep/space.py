@@ -10,6 +10,7 @@ from mllmrec.seeds import seed_for
 from mllmrec.sweep.grammar import SEED, Between, Categorical, Constant, Grammar
 
 STARTUP = 5  # points of a search that are drawn at random before it looks at what they gave
+DRAWS = 100  # of one point, after which a search has no new one
 
 Values = dict[str, Any]
 
@@ -45,21 +46,24 @@ def choices_of(one: Constant | Categorical | Between) -> list[Any]:
     return [one.min + n * one.q for n in range(count)]
 
 
-def suggested(asked: Grammar, tried: Sequence[Tried], number: int, seed: int) -> Values:
+def suggested(
+    asked: Grammar, tried: Sequence[Tried], number: int, seed: int, draw: int = 0
+) -> Values:
     """The values of the point of a search with this number, without its seeds.
 
     They follow from the seed, the number and ``tried`` alone, so that a search that was killed
     goes on as it would have gone. ``random`` draws; ``bayes`` is the tree-structured Parzen
-    estimator (Bergstra et al., 2011) of optuna.
+    estimator (Bergstra et al., 2011) of optuna. Where a point was there before, ``draw`` asks for
+    another: from the second half of ``DRAWS`` on at random, as an estimator insists.
     """
     import optuna
 
     free = {name: one for name, one in asked.parameters.items() if name != SEED}
-    space = {name: distribution(one) for name, one in free.items() if not is_fixed(one)}
-    sampler_seed = seed_for(seed, "sweep", number)
+    space = {n: distribution(one) for n, one in free.items() if not isinstance(one, Constant)}
+    sampler_seed = seed_for(seed, "sweep", number, *([draw] if draw else []))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler: Any = optuna.samplers.RandomSampler(seed=sampler_seed)
-    if asked.method == "bayes":
+    if asked.method == "bayes" and draw < DRAWS // 2:
         sampler = optuna.samplers.TPESampler(
             seed=sampler_seed, n_startup_trials=STARTUP, constant_liar=True
         )
@@ -67,10 +71,6 @@ def suggested(asked: Grammar, tried: Sequence[Tried], number: int, seed: int) ->
     study.add_trials([trial_of(one, space) for one in tried])
     drawn = study.ask(space).params
     return {n: drawn[n] if n in space else choices_of(one)[0] for n, one in free.items()}
-
-
-def is_fixed(one: Constant | Categorical | Between) -> bool:
-    return isinstance(one, Constant)
 
 
 def trial_of(one: Tried, space: Mapping[str, Any]) -> Any:
@@ -87,12 +87,10 @@ def trial_of(one: Tried, space: Mapping[str, Any]) -> Any:
     )
 
 
-def distribution(one: Constant | Categorical | Between) -> Any:
+def distribution(one: Categorical | Between) -> Any:
     """What optuna calls the values of a parameter."""
     from optuna import distributions
 
-    if isinstance(one, Constant):
-        return distributions.CategoricalDistribution([one.value])  # type: ignore[list-item]
     if isinstance(one, Categorical):
         return distributions.CategoricalDistribution(one.values)  # type: ignore[arg-type]
     if one.shape == "int_uniform":

@@ -14,6 +14,7 @@ from rich.table import Table
 from mllmrec.artifacts import write_json
 from mllmrec.progress import lasting
 from mllmrec.report.tables import console
+from mllmrec.sweep.grammar import SEED
 from mllmrec.sweep.points import Run, command
 from mllmrec.sweep.pruning import watched
 from mllmrec.sweep.roster import Roster
@@ -66,7 +67,7 @@ def row_of(roster: Roster, group: Sequence[Run]) -> Row:
     shared = set.intersection(*(set(one.columns) for one in told)) if whole and told else set()
     return Row(
         values=group[0].point,
-        state="finished" if whole else next((s for s in states if s != "finished"), "waiting"),
+        state="finished" if whole else next((s for s in states if s != "finished"), "no result"),
         mean=sum(found) / len(found) if whole else None,
         low=low,
         high=high,
@@ -139,8 +140,8 @@ def again(found: Sequence[Row], threads: int) -> str | None:
         return None
     first, *others = found[0].runs
     words = list(first.words)
-    if others:
-        seeds = ",".join(str(run.values["seed"]) for run in found[0].runs)
+    if others and SEED in first.values:
+        seeds = ",".join(str(run.values[SEED]) for run in found[0].runs)
         words = ["-m", *(f"seed={seeds}" if w.startswith("seed=") else w for w in words)]
     return command([*words, f"threads={threads}"])
 

@@ -131,7 +131,7 @@ def tell_changes(sweep: Frozen, conf: Path) -> None:
 
 def roster_of(knobs: "Sweep", asked: Asked, sweep: Frozen, places: int) -> Roster:
     """All runs that can be named, each composed, validated and planned."""
-    planner = Planner(sweep, asked.store)
+    planner = Planner(sweep, asked.store, is_local=knobs.executor == "local")
     if sweep.grammar.is_search:
         check_bounded(knobs.trials, sweep.grammar)
         planner.check_ends()
@@ -177,10 +177,11 @@ def carry_out(knobs: "Sweep", asked: Asked, sweep: Frozen) -> None:
         )
         runner.work()
         found, best = settle(roster, executor.threads, tell)
-        page = compare(found, asked, sweep)
+        table.show(roster, found, best)
+        print(f"table: {sweep.folder / table.TABLE}.csv")
         tell.end(found, best)
-    table.show(roster, found, best)
-    print(f"table: {sweep.folder / table.TABLE}.csv" + (f" · page: {page}" if page else ""))
+    if page := compare(found, asked, sweep):
+        print(f"page: {page}")
     refuse_failures(runner)
 
 
@@ -191,9 +192,11 @@ def introduce(roster: Roster, executor: Executor) -> None:
     needs = {need.id: need for run in roster.runs for need in run.needs}
     missing = sum(not need.is_built for need in needs.values())
     log.info("%s: %s", sweep.name, sweep.question)
+    share = f"{len(needs)} artifacts, {missing} to build, each once"
     log.info(
-        "%d runs, %d of them done; %d artifacts, %d to build, each once; %s; in %s",
-        *(roster.total, done, len(needs), missing, executor.said, sweep.folder),
+        "%d runs, %d of them done; %s; %s; in %s",
+        *(roster.total, done, share if needs else "points chosen one by one"),
+        *(executor.said, sweep.folder),
     )
 
 
@@ -241,10 +244,14 @@ def show_plan(roster: Roster) -> None:
         labels = ", ".join(dict.fromkeys(need.label for need in new)) or "nothing more"
         lines.add_row(*(str(run.values[name]) for name in names), labels)
     out = console()
-    out.print(lines)
-    said = "points that a search would choose one by one" if not roster.runs else "runs"
-    count = roster.total
-    out.print(f"{count} {said}; {len(seen)} artifacts to build, each once")
+    if lines.row_count:
+        out.print(lines)
+        out.print(f"{roster.total} runs; {len(seen)} artifacts to build, each once")
+    else:
+        out.print(
+            f"{roster.total} runs, whose points a search chooses one by one; what they build is "
+            "known as they are chosen"
+        )
 
 
 def refuse_failures(runner: Runner) -> None:

@@ -11,10 +11,23 @@ ANSWERED = 20.0  # seconds in which a server that is there has answered a questi
 RESUME = """
 query RunResumeStatus($project: String, $entity: String, $name: String!) {
     model(name: $project, entityName: $entity) {
+        entity { name }
         bucket(name: $name, missingOk: true) { name historyLineCount historyTail }
     }
 }
 """
+# As wandb's own client reads a history: all rows between two steps.
+HISTORY = """
+query HistoryPage(
+    $entity: String!, $project: String!, $run: String!,
+    $minStep: Int64!, $maxStep: Int64!, $pageSize: Int!
+) {
+    project(name: $project, entityName: $entity) {
+        run(name: $run) { history(minStep: $minStep, maxStep: $maxStep, samples: $pageSize) }
+    }
+}
+"""
+PAGE = 1000
 KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
 
 
@@ -67,16 +80,27 @@ def ask(query: str, **variables: Any) -> dict[str, Any]:
     return answers[0]
 
 
-def last_row(entity: str, project: str, id: str) -> float | None:
-    """When the last row of a run's history was logged that the server has; None: it has none.
+def rows_there(entity: str, project: str, id: str) -> frozenset[float]:
+    """When the rows of a run's history were logged that the server has, to the microsecond.
 
     Raises:
         ConnectionError: the server does not answer in time, or refuses.
+        OSError: it does not give out all the rows that it says it has.
     """
-    asked = {"entity": entity or None, "project": project, "name": id}
-    model = ask(RESUME, **asked).get("model") or {}
-    tail = json.loads((model.get("bucket") or {}).get("historyTail") or "[]")
-    return float(json.loads(tail[-1])["_timestamp"]) if tail else None
+    model = ask(RESUME, entity=entity or None, project=project, name=id).get("model") or {}
+    bucket = model.get("bucket") or {}
+    tail, count = json.loads(bucket.get("historyTail") or "[]"), bucket.get("historyLineCount") or 0
+    if not tail:
+        return frozenset()
+    asked = {"entity": model["entity"]["name"], "project": project, "run": id, "pageSize": PAGE}
+    found: list[float] = []
+    for step in range(0, json.loads(tail[-1])["_step"] + 1, PAGE):
+        answer = ask(HISTORY, **asked, minStep=step, maxStep=step + PAGE)
+        rows = answer["project"]["run"]["history"]
+        found += [round(json.loads(row)["_timestamp"], 6) for row in rows]
+    if len(found) < count:  # what is not known to be there would be there twice
+        raise OSError(f"the server says it has {count} rows of run {id} and shows {len(found)}")
+    return frozenset(found)
 
 
 def default_entity() -> str:

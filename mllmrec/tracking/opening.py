@@ -193,18 +193,19 @@ class Opening:
 
     def settings(self, mode: str, launch: Unfinished) -> dict[str, Any]:
         """Fields of ``wandb.Settings``; what is left out comes from the environment."""
-        tracking = self.tracking
+        tracking, plain = self.tracking, self.scrub.text
+        tags = [plain(tag) for tag in [*tracking.tags, *tags_of(self.config)]]
         fields = {
             **FIXED,
             "mode": mode,
             "project": tracking.project,
             "entity": tracking.entity,
             "run_id": None if is_chosen_outside() else launch.id,
-            "run_name": self.name,
+            "run_name": plain(self.name),
             "run_job_type": self.goal,
-            "run_group": tracking.group,
-            "run_notes": tracking.notes,
-            "run_tags": tuple(dict.fromkeys([*tracking.tags, *tags_of(self.config)])) or None,
+            "run_group": tracking.group and plain(tracking.group),
+            "run_notes": tracking.notes and plain(tracking.notes),
+            "run_tags": tuple(dict.fromkeys(tags)) or None,
             "root_dir": str(tracking.home.parent),
             "init_timeout": tracking.timeout if mode == "online" else ON_DISK,
             "finish_timeout": tracking.finish_timeout,

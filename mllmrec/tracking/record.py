@@ -8,7 +8,7 @@ first, middle and last part; the checksum is of the type and the data. A record 
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,37 +86,38 @@ def checksum(kind: int, data: bytes) -> int:
     return zlib.crc32(data, zlib.crc32(bytes([kind])))
 
 
-def joined(parts: Sequence[Path], after: float | None) -> Iterator[Any]:
-    """The records of all parts of a run as those of one run that goes on after a moment.
+def joined(parts: Sequence[Path], there: Collection[float]) -> Iterator[Any]:
+    """The records of all parts of a run, without the rows that the server has, as those of one run.
 
-    ``after`` is the time of the last row of its history that the server has; None: it knows none of
-    it. Rows up to then are left out. Steps and run times of later parts go on from those before,
-    and from what the server has, to which W&B adds them.
+    ``there`` are the moments of the rows of its history that the server has; none: it knows none of
+    the run. Each row is looked for by itself, as a part may reach the server before an older one,
+    and another machine's clock may be behind. Steps and run times go on from part to part, and
+    begin at 0 for the first row that goes: W&B adds them to what the server has.
     """
     from wandb.proto import wandb_internal_pb2
 
-    ends, past, count = Counters(), Counters(), 0
+    gone, count = Counters(), 0  # what goes to the server
     for number, part in enumerate(parts):
-        start = ends  # where this part goes on
-        for record in read(file_of(part)):
+        file = file_of(part)
+        until, past = last_there(file, there)
+        ahead = gone - past
+        for record in read(file):
             kind = record.WhichOneof("record_type")
             if kind == "run" and number == 0:
-                record.run.resume, record.run.resumed = after is not None, False
+                record.run.resume, record.run.resumed = bool(there), False
             elif kind == "run":  # what its config says anew, and no more
                 record = wandb_internal_pb2.Record(config=record.run.config)
             elif kind == "history":
-                ends = Counters(
-                    start.step + record.history.step.num + 1,
-                    start.seconds + value(record.history.item, "_runtime", 0.0),
-                )
-                if after is not None and value(record.history.item, "_timestamp", 0.0) <= after:
-                    past = ends
+                if moment(record) in there:
                     continue
-                record.history.step.num += start.step - past.step
-                shift(record.history.item, start - past)
+                ahead = Counters(gone.step - record.history.step.num, ahead.seconds)
+                record.history.step.num = gone.step
+                shift(record.history.item, ahead)
+                runtime = value(record.history.item, "_runtime", gone.seconds)
+                gone = Counters(gone.step + 1, max(gone.seconds, runtime))
             elif kind == "summary":
-                shift(record.summary.update, start - past)
-            if is_said_already(record, kind, after, number, len(parts)):
+                shift(record.summary.update, ahead)
+            if is_said_already(record, kind, until, number, len(parts)):
                 continue
             count += 1
             record.num = count
@@ -134,10 +135,25 @@ class Counters:
         return Counters(self.step - other.step, self.seconds - other.seconds)
 
 
-def is_said_already(record: Any, kind: str, after: float | None, number: int, of: int) -> bool:
+def moment(row: Any) -> float:
+    """When a row was logged, to the microsecond: no run logs two in one."""
+    return round(value(row.history.item, "_timestamp", 0.0), 6)
+
+
+def last_there(file: Path, there: Collection[float]) -> tuple[float | None, Counters]:
+    """When the last row of a part was logged that the server has, and where that row ended."""
+    until, past = None, Counters()
+    for record in read(file) if there else ():
+        if record.WhichOneof("record_type") == "history" and moment(record) in there:
+            runtime = value(record.history.item, "_runtime", 0.0)
+            until, past = moment(record), Counters(record.history.step.num + 1, runtime)
+    return until, past
+
+
+def is_said_already(record: Any, kind: str, until: float | None, number: int, of: int) -> bool:
     """Whether a record is one that a run has once, or a measure of the machine that was sent."""
     if kind == "stats":
-        return after is not None and record.stats.timestamp.ToNanoseconds() / 1e9 <= after
+        return until is not None and record.stats.timestamp.ToNanoseconds() / 1e9 <= until
     return (kind == "header" and number > 0) or (kind == "exit" and number < of - 1)
 
 

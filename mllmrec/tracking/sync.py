@@ -1,8 +1,8 @@
 """Sends what runs recorded on disk: of each run, its parts in order, what the server does not have.
 
 ``wandb sync`` appends to what the server has of a run, so that one that was cut off and is sent
-again is there twice. Here the server is asked for the last row of a run's history first, and the
-parts of the run become one record that goes on after it (``record.joined``).
+again is there twice. Here the server is asked for the rows of a run's history first, and the parts
+of the run become one record of those that it lacks (``record.joined``).
 """
 
 import json
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from mllmrec import locks
 from mllmrec.artifacts import write_json
 from mllmrec.errors import Refusal
 from mllmrec.tracking import record, sent
-from mllmrec.tracking.access import last_row
+from mllmrec.tracking.access import rows_there
 from mllmrec.tracking.folders import SERVICE, own_folders
 from mllmrec.tracking.unfinished import is_running
 
@@ -93,13 +93,13 @@ def kept(home: Path) -> list[Kept]:
     return sorted(runs, key=lambda run: (place(run.parts[0]), run.id))
 
 
-def whole(run: Kept, home: Path, after: float | None) -> Path:
-    """One folder, as W&B would have made it, of all the parts of a run, after a moment."""
+def whole(run: Kept, home: Path, rows: Collection[float]) -> Path:
+    """One folder, as W&B would have made it, of all the parts of a run, without these rows."""
     folder = home / "sending" / f"offline-run-{told(run.parts[0])['began']}-{run.id}"
     shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
     (folder / "files").mkdir(parents=True)
     parts = parts_with_records(run)
-    records = (there(one, home) for one in record.joined(parts, after))
+    records = (there(one, home) for one in record.joined(parts, rows))
     record.write(folder / f"run-{run.id}.wandb", (one for one in records if one is not None))
     for part in parts:
         for file in sorted((part / "files").rglob("*")):
@@ -139,7 +139,7 @@ def send(run: Kept, home: Path, timeout: float) -> None:
     sizes = {part: record.file_of(part).stat().st_size for part in parts_with_records(run)}
     about = record.run_of(next(iter(sizes)))
     with own_folders(home):
-        folder = whole(run, home, last_row(about.entity, about.project, run.id))
+        folder = whole(run, home, rows_there(about.entity, about.project, run.id))
         said = carried(folder, timeout)
     if not (folder / f"run-{run.id}.wandb.synced").exists():
         raise OSError(said)

@@ -197,7 +197,11 @@ class Trainer(GRPOTrainer):
         return self.owed.book
 
     def rehearse(self) -> None:
-        """Forward and backward of the prompts that take most memory; nothing is learnt."""
+        """Forward and backward of the prompts that take most memory; nothing is learnt.
+
+        Writing is not rehearsed: the cache of rollout=sample and rollout=beam comes on top, and
+        lack of memory for it shows at the first rollout.
+        """
         count = self._train_batch_size // self.num_generations
         longest = np.argsort(-lengths(self.prompts.rows, "ids"), kind="stable")[:count]
         samples = [self.train_dataset[place] for place in longest.tolist()]

@@ -17,6 +17,7 @@ from mllmrec.policy.measures import measure
 from tests.launching import CONF
 
 OTHERS = ["a", "b", "c"]  # beside the target t
+LISTS = ("lines", "malformed", "repeated", "outside", "invalid")  # counted of a written list
 PROMPT = yaml.safe_load((CONF / "prompt" / "plain.yaml").read_text(encoding="utf-8"))
 KNOBS = {"cot_prob": 0.1, "seed": 42, "artifacts": "artifacts", "goal": "evaluate"}
 OPTIONS: dict[str, Any] = {
@@ -70,23 +71,33 @@ class Study:
         return made
 
     def rank(self, policy: str, row: Sequence[int], prepared: Path, **more: Any) -> Path:
-        """Rankings that put the target at these places."""
+        """Rankings that put the target at these places; 0: a written list without it."""
         others, seed = more.pop("others", OTHERS), more.pop("seed", 42)
+        is_written = more.pop("written", False)
         identity = {
             "seed": seed,
             "inputs": {"prepare": prepared.name},
             "knobs": {"policy": policy, "samples": {"uni3": None}},
             "row": [*row],
         }
+        if is_written:
+            identity["knobs"]["generate"] = {"items": 3}
         if policy != "popularity":
             identity["groups"] = {
                 "prompt": {},
                 "words": {"kind": "Words", "noun": "movie", "nouns": "movies", "verb": "watched"},
             }
         made = self.artifact("rank", identity)
-        ranked = [[*others[: place - 1], "t", *others[place - 1 :]] for place in row]
+        ranked = [
+            [*others[: place - 1], "t", *others[place - 1 :]] if place else [*others]
+            for place in row
+        ]
         rows = {"sample_id": [f"s{n}" for n in range(len(row))], "rank": [*row], "ranked": ranked}
-        pl.DataFrame(rows).write_parquet(made / "uni3.parquet")
+        table = pl.DataFrame(rows)
+        if is_written:
+            counts = dict.fromkeys(LISTS, 0)
+            table = table.with_columns(candidates=pl.lit(len(others) + 1), **counts)
+        table.write_parquet(made / "uni3.parquet")
         return made
 
     def launch(
@@ -104,7 +115,7 @@ class Study:
         seed, others = config.get("seed", 42), config.pop("others", OTHERS)
         count = len(next(iter(ranks.values())))
         prepared = self.prepare(count, seed, others)
-        more = {"others": others, "seed": seed}
+        more = {"others": others, "seed": seed, "written": config.pop("written", False)}
         made = {p: self.rank(p, row, prepared, **more) for p, row in ranks.items()}
         edges = {policy: folder.name for policy, folder in made.items()}
         identity = {"inputs": edges, "knobs": {"protocols": ["uni3"], **(asked or {})}}

@@ -10,6 +10,7 @@ from rich.console import Console
 from mllmrec.comparison import terminal
 from mllmrec.comparison.build import build, rounded
 from mllmrec.comparison.files import write_csv, write_data
+from mllmrec.comparison.write import write
 from mllmrec.errors import Refusal
 from tests.comparison.study import Study, options
 
@@ -60,6 +61,38 @@ def test_numbers_are_rounded_to_four_digits_and_noise_to_nothing():
         "a": [0.1235, 0.0, None, 3, True],
         "b": 12350.0,
     }
+
+
+def test_a_loss_that_is_no_number_is_a_gap_and_ends_nothing(study, tmp_path):
+    bad = [float("nan"), float("inf"), -float("inf")]
+    sft = [{"step": n, "loss": loss, "grad_norm": 1.0} for n, loss in enumerate([2.0, *bad])]
+    look = {"probe/ndcg@5": 0.5, "probe/reward": 0.5, "reward": 0.5}
+    grpo = [{"step": n, **look, "reward": value} for n, value in enumerate([0.5, *bad])]
+    one = study.launch("one", {"sft": HALF}, histories={"sft": sft, "grpo": grpo})
+    two = study.launch("two", {"sft": BEST}, cot_prob=float("inf"))
+    runs = study.launches(one=one, two=two)
+    write(runs, options(), tmp_path / "out", store=study.store, title="")
+    found = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
+    curve = next(one for one in found["curves"] if one["name"] == "sft/loss")
+    assert curve["y"] == [2.0, None, None, None] and found["knobs"][0]["values"] == [0.1, "inf"]
+
+
+def test_a_run_is_named_by_its_id_or_its_folder_too(study):
+    some = {name: study.launch(name, {"sft": row}) for name, row in (("x", HALF), ("y", BEST))}
+    runs = study.runs(**{"beta=1 a": some["x"], "beta=2 b": some["y"]})
+    for name in ("beta=2 b", "wb-y", "y"):
+        assert build(runs, options(reference=name), "")["reference"] == 1
+        assert build(runs, options(cases=[name, "x"]), "")["cases"]["runs"] == [1, 0]
+    with pytest.raises(Refusal) as told:
+        build(runs, options(reference="z"), "")
+    assert """type 'compare.reference="beta=1 a"' with one of these""" in told.value.do
+
+
+def test_no_text_of_the_csv_is_a_formula(data, tmp_path):
+    data["knobs"].append({"name": "+x", "values": ["=1+1", "-b", -0.5]})
+    write_csv(data, tmp_path / "a.csv")
+    rows = list(csv.DictReader((tmp_path / "a.csv").open(encoding="utf-8", newline="")))
+    assert [row["'+x"] for row in rows] == ["'=1+1", "'-b", "-0.5"]
 
 
 def test_what_is_not_there_is_refused_with_what_is(study):

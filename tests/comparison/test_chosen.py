@@ -64,6 +64,33 @@ def test_one_command_repeated_is_one_run_the_last(study):
     assert [launch.folder for launch in chosen.of_ids(["same"], known)] == [second]
 
 
+def test_a_killed_launch_gives_way_to_its_repetition_and_a_later_one_that_died_does_not(study):
+    study.write("1-killed", [], "failed", {}, [], {})
+    study.launch("2-done", ROW)
+    study.write("3-died", [], "failed", {}, [], {})
+    study.write("4-other", [], "failed", {}, [], {})
+    for name in ("1-killed", "2-done", "3-died"):
+        path = study.folder / "runs" / name / "run.json"
+        path.write_text(path.read_text().replace(f"wb-{name}", "same"))
+    kept, notes = chosen.compared(found([study.folder]))
+    assert [launch.folder.name for launch in kept] == ["2-done", "4-other"]
+    assert notes == ("left out: 2 earlier or later launches of commands that were repeated",)
+
+
+def test_a_launch_goes_by_what_was_typed_for_it_alone(study):
+    aside = ["stage=evaluate", "tracking.group=g", "hydra.run.dir=x", "experiment=debug"]
+    typed = [["cot_prob=0.1", "grpo.beta=0.02"], ["cot_prob=0.1", "+x.y=1"], [], ["z=1"], ["z=1"]]
+    for n, words in enumerate(typed):
+        study.launch(f"points/{n}", ROW, [*aside, f"artifacts=/{n}", *words])
+    assert [*chosen.named(found([study.folder]))] == [
+        "cot_prob=0.1 grpo.beta=0.02",
+        "cot_prob=0.1 +x.y=1",
+        "2",
+        "z=1 (3)",
+        "z=1 (4)",
+    ]
+
+
 def test_a_store_knows_its_launches_where_they_are_still_there(study):
     one, gone = study.launch("one", ROW), study.folder / "gone"
     gone.mkdir()
@@ -77,7 +104,8 @@ def test_what_was_not_to_evaluate_is_counted_and_left_out(study):
     study.write("dead", [], "failed", {}, [], {})
     study.write("prepared", [], "finished", {"goal": "prepare"}, [], {})
     study.write("broken", [], "failed", {"goal": "sft"}, [], {})
-    kept, left = chosen.compared(found([study.folder]))
-    assert {launch.folder.name for launch in kept} == {"done", "dead"} and left == 2
+    kept, notes = chosen.compared(found([study.folder]))
+    assert {launch.folder.name for launch in kept} == {"done", "dead"}
+    assert notes == ("left out: 2 launches that were not to evaluate",)
     (study.folder / "runs" / "done" / "run.json").write_text("{")
     assert "done" not in {launch.folder.name for launch in found([study.folder])}

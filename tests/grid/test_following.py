@@ -41,6 +41,7 @@ def follower(folder, target="hydra._internal.core_plugins.basic_launcher.BasicLa
 def note(folder, number, state):
     return Note(
         folder=folder,
+        subdir=str(number),
         number=number,
         state=state,
         overrides=(),
@@ -71,6 +72,31 @@ def test_jobs_at_once(tmp_path, monkeypatch):
     assert at_once(OmegaConf.create({"n_jobs": -3}), "JoblibLauncher") == 14
     assert "6 at once on SLURM" not in follower(tmp_path, SLURM, array_parallelism=3).plan()
     assert "3 at once on SLURM" in follower(tmp_path, SLURM, array_parallelism=3).plan()
+
+
+def test_what_earlier_jobs_told_is_removed_and_nothing_of_others(tmp_path):
+    """Below a folder of many launches lie other multiruns, and the runs of sweeps."""
+    of_sweep = {"host": "elsewhere", "pid": 1, "start": "1"}
+    said = {"state": "done", "number": 0, "overrides": [], "gpu": None, **of_sweep}
+    said |= {"began": BEGAN.isoformat(), "ended": BEGAN.isoformat()}
+    told = {
+        "0": {**said, "subdir": "0"},
+        "a/1": {**said, "subdir": "a/1", "number": 1},
+        "2026-01-01/0": {**said, "subdir": "0"},
+        "sweeps/beta/points/0": of_sweep,
+        "7": of_sweep,
+    }
+    files = {place: tmp_path / place / jobs.JOB for place in told}
+    for place, file in files.items():
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(told[place]))
+    assert [note.subdir for note in jobs.notes(tmp_path)] == ["0", "a/1"]
+    one = follower(tmp_path)
+    one.start()
+    one.stop.set()
+    one.thread.join()
+    left = {place for place, file in files.items() if file.exists()}
+    assert left == {"2026-01-01/0", "sweeps/beta/points/0", "7"}
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def hydra_of(folder, mode=RunMode.MULTIRUN, target="hydra._internal.BasicLaunche
         {
             "mode": mode,
             "runtime": {"output_dir": str(folder)},
-            "sweep": {"dir": str(folder.parent)},
+            "sweep": {"dir": str(folder)},
             "job": {"num": number},
             "overrides": {"task": ["grpo.beta=0.1"]},
             "launcher": {"_target_": target},
@@ -52,7 +52,7 @@ def test_a_job_whose_process_is_gone_was_killed(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     said = {**locks.me(), "pid": child.pid, "start": locks.process_start(child.pid)}
     said |= {"state": "running", "number": 0, "overrides": [], "gpu": None, "ended": None}
-    said["began"] = "2026-01-01T00:00:00+00:00"
+    said |= {"began": "2026-01-01T00:00:00+00:00", "subdir": "."}
     (tmp_path / jobs.JOB).write_text(json.dumps(said))
     assert [note.state for note in jobs.notes(tmp_path)] == ["running"]
     child.kill()

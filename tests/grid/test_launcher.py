@@ -43,13 +43,28 @@ def test_slurm_wants_a_cluster(monkeypatch, tmp_path):
     assert "there is no sbatch" in told and "hydra/launcher=processes" in told
 
 
-def test_no_more_jobs_at_once_than_gpus(monkeypatch, tmp_path):
+MANY = ("-m", "hydra/launcher=processes", "seed=1,2,3")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", f"{pretend(tmp_path / 'bin', 2)}:/usr/bin:/bin")
-    words = ("-m", "hydra/launcher=processes", "seed=1,2,3")
-    launcher.check_machine(words, str(CONF))  # two, by itself
-    launcher.check_machine((*words, "hydra.launcher.n_jobs=1"), str(CONF))
-    assert "type hydra.launcher.n_jobs=2" in wrong(*words, "hydra.launcher.n_jobs=3")
-    assert "hydra.launcher.n_jobs=-1: each job" in wrong(*words, "hydra.launcher.n_jobs=-1")
+
+
+def test_no_more_jobs_at_once_than_gpus(two_gpus):
+    assert "type hydra.launcher.n_jobs=2" in wrong(*MANY, "hydra.launcher.n_jobs=3")
+
+
+@pytest.mark.slow
+def test_as_many_jobs_as_gpus_or_fewer_and_of_those_that_are_visible(two_gpus, monkeypatch):
+    launcher.check_machine(MANY, str(CONF))  # two, by itself
+    launcher.check_machine((*MANY, "hydra.launcher.n_jobs=1"), str(CONF))
+    assert "hydra.launcher.n_jobs=-1: each job" in wrong(*MANY, "hydra.launcher.n_jobs=-1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert "type hydra.launcher.n_jobs=1" in wrong(*words, "hydra.launcher.n_jobs=2")
+    assert "type hydra.launcher.n_jobs=1" in wrong(*MANY, "hydra.launcher.n_jobs=2")
+
+
+def test_a_plan_is_printed_here_and_no_jobs_are_no_number():
+    assert "leave hydra/launcher=" in wrong(*MANY, "plan_only=true")
+    assert "type hydra.launcher.n_jobs=2" in wrong(*MANY, "hydra.launcher.n_jobs=0")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mllmrec import locks
 from mllmrec.grid import table
 from mllmrec.grid.jobs import Note
 from mllmrec.grid.table import metrics, print_jobs, short
-from mllmrec.launches import RUN, Launch
+from mllmrec.launches import FORMAT, RUN, Launch
 
 BEGAN = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 KNOBS = {"policies": ["random", "sft", "grpo"], "protocols": ["uni9", "uni99"], "compare_k": 5}
@@ -20,6 +21,7 @@ def note(folder: Path, number: int, state: str, *words: str) -> Note:
     own = ("stage=evaluate", *words)
     return Note(
         folder=folder / str(number),
+        subdir=str(number),
         number=number,
         state=state,
         overrides=own,
@@ -32,7 +34,11 @@ def note(folder: Path, number: int, state: str, *words: str) -> Note:
 def launched(folder: Path, columns: dict[str, float], seconds: list[float | None]) -> None:
     folder.mkdir(parents=True)
     steps = [{"label": "sft", "id": str(n), "seconds": s} for n, s in enumerate(seconds)]
-    told = {"state": "finished", "goal": "evaluate", "config": {"evaluate": KNOBS}}
+    told = {"state": "finished", "goal": "evaluate", "config": {"evaluate": KNOBS}, "format": 1}
+    told |= {"began": "2026-01-01", "host": "h", "pid": 1, "start": "1", "store": "a"}
+    told |= {"overrides": [], "wandb": None, "seconds": 1.0, "peak_memory": 1}
+    told |= {"format": FORMAT, "began": BEGAN.isoformat(), "store": "artifacts", "wandb": None}
+    told |= {**locks.me(), "overrides": [], "pid": 1, "seconds": 12.4, "peak_memory": 2**30}
     (folder / RUN).write_text(json.dumps({**told, "columns": columns, "steps": steps}))
 
 

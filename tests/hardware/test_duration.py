@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from mllmrec.artifacts import Store, partial_of, publish
-from mllmrec.hardware.duration import flops_of, pace_of, steps_of, tokens_of
+from mllmrec.hardware.duration import flops_of, pace_of, probing_of, steps_of, tokens_of
 from mllmrec.hardware.machine import Machine
 from mllmrec.hardware.shape import shape_of
 from tests.launching import config, steps
@@ -31,6 +31,8 @@ def test_tokens_of_a_row():
     """Eight of history and ten candidates, of 5 tokens a title and one a marker; 40 around."""
     found = config("stage=sft", *PLAIN)
     assert tokens_of(found.stages["sft"], found) == 18 * 6 + 40
+    hard = config("stage=sft", "prepare.train_protocol=hard9", *PLAIN)
+    assert tokens_of(hard.stages["sft"], hard) == 18 * 6 + 40
     more = config("stage=sft", "backbone.item_tokens=false", *PLAIN)
     assert tokens_of(more.stages["sft"], more) == 18 * 12 + 40
     shown = config("stage=sft", "prompt.captions=true", "prompt.caption_words=6", "cot_prob=0")
@@ -54,6 +56,34 @@ def test_operations_of_a_step():
     pretrain = found.stages["pretrain"]
     rows = pretrain.batch_size * tokens_of(pretrain, found)
     assert flops_of(pretrain, found, shape) == pytest.approx(3 * 2 * shape.body * rows)
+
+
+def test_a_probe_goes_forward_through_its_samples_at_every_look():
+    """Eight items of history and ten candidates in a prompt, and ten answers behind it."""
+    look = "sft.probe={samples: 12, protocol: uni9, every: 2, keep: last}"
+    found = config("stage=sft", look, *PLAIN)
+    shape, sft = shape_of(found.backbone), found.stages["sft"]
+    each = 18 * 6 + 40 + 10 * 6
+    assert probing_of(sft, found, shape) == pytest.approx(2 * shape.body * 12 * each / 2)
+    rare = sft.model_copy(update={"probe": sft.probe.model_copy(update={"every": 10**6})})
+    assert probing_of(rare, found, shape) == pytest.approx(2 * shape.body * 12 * each / 400)
+    assert probing_of(sft.model_copy(update={"probe": None}), found, shape) == 0
+    hinted = config("stage=grpo", "cot_prob=0.5", "prompt.captions=false")
+    grpo = hinted.stages["grpo"]
+    words = ("stage=grpo", "prompt.captions=false", "cot_prob=0")
+    plain = config(*words)
+    assert probing_of(grpo, hinted, shape) == 2 * probing_of(plain.stages["grpo"], plain, shape)
+
+
+def test_the_pace_of_cores_counts_the_probe(tmp_path):
+    store = Store(root=tmp_path)
+    look = "sft.probe={samples: 12, protocol: uni9, every: 2, keep: last}"
+    found = config("stage=sft", look, *PLAIN)
+    step = the_step(store, "sft", "stage=sft", look, *PLAIN)
+    shape, sft = shape_of(found.backbone), found.stages["sft"]
+    pace = pace_of(step, found, store, shape, CPU)
+    flops = flops_of(sft, found, shape) + probing_of(sft, found, shape)
+    assert pace and pace.seconds == pytest.approx(flops / 1e10)
 
 
 def test_writing_token_by_token_takes_longer():

@@ -4,9 +4,9 @@ import pytest
 
 from mllmrec.artifacts import Store
 from mllmrec.errors import Refusal
-from mllmrec.hardware.forecast import foretold
+from mllmrec.hardware.forecast import foretold, threads_of
 from tests.hardware.driver import pretend
-from tests.launching import CONF, compose_typed, config, launch, steps
+from tests.launching import CONF, config, launch, steps
 
 QWEN = ("backbone=qwen3_4b", "cot_prob=0", "prompt.captions=false")
 PRESETS = sorted(path.stem for path in (CONF / "hardware").glob("*.yaml"))
@@ -39,7 +39,10 @@ def test_each_stage_that_trains_is_told(store):
     assert sentences(store, "stage=prepare") == {}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset",
+    [pytest.param(name, marks=[] if name == "gpu_24" else pytest.mark.slow) for name in PRESETS],
+)
 def test_a_preset_fits_its_gpu_with_four_billion_parameters(preset, store):
     """The shipped recipe and the published one, in both stages; nothing is far too small either."""
     words = (f"hardware={preset}", "stage=grpo", "plan_only=true", *QWEN)
@@ -47,15 +50,15 @@ def test_a_preset_fits_its_gpu_with_four_billion_parameters(preset, store):
     assert set(told) == {"sft", "grpo"}
     assert not any("does NOT fit" in line for line in told.values()), told
     assert all("on a GPU that is not here" in line for line in told.values())
-    size = compose_typed(*words).top.gpu_memory
+    size = config(*words).top.gpu_memory
     assert preset == {24: "gpu_24", 40: "gpu_40", 79: "gpu_80", 139: "gpu_141"}[size]
 
 
 def test_a_preset_has_the_last_word_after_an_experiment():
     """And sets nodes that a goal does not stand on, as an experiment may."""
-    made = compose_typed("hardware=gpu_80", "stage=grpo", "experiment=published").stages["grpo"]
+    made = config("hardware=gpu_80", "stage=grpo", "experiment=published").stages["grpo"]
     assert (made.tokens_per_batch, made.learning_rate) == (8192, 1e-5), "2048 is the experiment's"
-    dropped = compose_typed("hardware=gpu_80", "stage=prepare").dropped
+    dropped = config("hardware=gpu_80", "stage=prepare").dropped
     assert dropped == ("evaluate", "grpo", "sft")
 
 
@@ -99,6 +102,23 @@ def test_processes_share_the_rows_and_where_asked_the_weights(store):
         return int(told.split(" tokens in memory")[0].rpartition(" ")[2])
 
     assert tokens(alone) == pytest.approx(4 * tokens(ddp), rel=0.01)
+
+
+def test_no_more_cores_are_counted_than_there_are_threads(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert threads_of(config()) is None
+    assert threads_of(config("threads=2")) == 2
+    two = ("parallel=ddp", "parallel.processes=2")
+    assert threads_of(config(*two, "threads=2")) == 4 and threads_of(config(*two)) is None
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads_of(config()) == 3 and threads_of(config(*two)) is None
+    assert threads_of(config("threads=2")) == 2
+
+
+def test_one_thread_takes_as_long_as_one_core(store, monkeypatch):
+    monkeypatch.setattr("mllmrec.hardware.machine.cores", lambda: 4)
+    told = sentences(store, "stage=pretrain", "threads=1")["pretrain"]
+    assert "on 1 CPU core " in told and "0.012 TFLOP/s" in told
 
 
 def test_a_model_that_nothing_tells_of(store):

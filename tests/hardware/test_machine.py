@@ -24,6 +24,8 @@ def test_without_a_driver_there_are_cores(monkeypatch, tmp_path):
     found = machine(None, None, is_planned=False)
     assert (found.name, found.is_gpu, found.bytes) == ("3 CPU cores", False, main_memory())
     assert found.peak == 3 * module.CORE
+    assert machine(None, None, is_planned=False, threads=2).peak == 2 * module.CORE
+    assert machine(None, None, is_planned=False, threads=8).name == "3 CPU cores"
     assert 0.1 * GIB < main_memory() < 10_000 * GIB
 
 

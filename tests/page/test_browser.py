@@ -259,6 +259,7 @@ def test_nothing_sticks_out_at_any_width(browser, file, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.slow
 def test_every_control_has_a_name_and_every_id_is_one_elements(page):
     unnamed = """[...document.querySelectorAll('button, select, input, a, canvas, [role=img]')]
         .filter(one => !(one.textContent.trim() || one.ariaLabel || one.labels?.length
@@ -294,6 +295,7 @@ def test_two_runs_side_by_side_where_they_disagree(page, data):
     assert cases.locator("pre").inner_text() == sample["prompt"]
 
 
+@pytest.mark.slow
 def test_what_is_dragged_along_an_axis_is_a_filter(page, data):
     section(page, "parallel")
     canvas = page.locator("canvas.parallel[data-drawn]")
@@ -308,6 +310,54 @@ def test_what_is_dragged_along_an_axis_is_a_filter(page, data):
     assert canvas.get_attribute("data-drawn") == str(kept)
     page.mouse.click(x, box["y"] + 300)
     assert page.input_value("#query") == ""
+
+
+@pytest.mark.slow
+def test_what_each_run_was_shown_and_a_target_that_a_list_does_not_name(browser, tmp_path):
+    made, file = comparison(COUNT), tmp_path / "own.html"
+    missed, alike = made["cases"]["samples"][:2]
+    made["cases"] |= {"samples": [missed, alike], "shortened": [1]}
+    missed["rationale"] = "Common."
+    missed["by"][0] |= {"rank": 0, "ranked": list("abc")}
+    missed["by"][1] |= {"rank": 3, "prompt": "Another prompt.", "rationale": None}
+    for own in alike["by"][:2]:
+        own["rank"] = 0  # neither names it: they do not differ
+    write_page(made, file)
+    with opened(browser, file) as page:
+        cases = section(page, "cases")
+        assert cases.locator("li .ranks").all_inner_texts() == ["not named · #3"]
+        assert "target not named" in cases.locator("h4").first.inner_text()
+        assert "The target is below" not in cases.inner_text()
+        assert cases.locator("pre").all_text_contents() == [missed["prompt"], "Another prompt."]
+        assert cases.locator(".rationale").all_text_contents() == ["Common."]
+        first, second = (one["name"] for one in made["runs"][:2])
+        told = cases.locator(".case").inner_text()
+        assert f"Rationale of {first}" in told and f"Rationale of {second}: none." in told
+        assert "the oldest items may have been left out" in told
+        cases.get_by_label("Show").select_option("first")
+        assert cases.locator("li .ranks").count() == 0
+        cases.get_by_label("Show").select_option("second")
+        assert cases.locator("li .ranks").count() == 1
+        cases.get_by_label("Second run").select_option("2")
+        cases.get_by_label("Show").select_option("all")
+        assert cases.locator("pre").all_text_contents() == [missed["prompt"]]  # both, once
+        assert "left out" not in cases.locator(".case").inner_text()
+
+
+@pytest.mark.slow
+def test_what_several_runs_stand_on_counts_once_and_names_are_quoted(browser, tmp_path):
+    made, file = comparison(3), tmp_path / "shared.html"
+    made["costs"]["built_seconds"] = [30.0, 30.0, 21.0]
+    parts = {"of": [20.0, 10.0, 1.0], "runs": [[0, 1], [0, 1], [0, 2]]}
+    made["costs"]["parts"] = {"built_seconds": parts}
+    made["runs"][1]["name"] = "beta=0.1 it's"
+    write_page(made, file)
+    with opened(browser, file) as page:
+        totals = section(page, "costs").locator(".totals div", has_text="Built, in all")
+        assert totals.locator("dd").inner_text() == "31 s"
+        page.select_option("#reference", "1")
+        told = page.locator("#overview .banner").inner_text()
+        assert """'compare.reference="beta=0.1 it'"'"'s"'.""" in told
 
 
 @pytest.mark.slow

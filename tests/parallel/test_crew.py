@@ -69,10 +69,12 @@ def test_a_process_has_ended_when_it_is_gone_or_was_replaced():
     assert has_ended({**me, "start": "1"}) and has_ended({**me, "pid": 2**22 + 1})
 
 
-def test_more_processes_than_a_step_has_rows_for_are_refused(tmp_path):
-    done = launch("parallel=ddp", "parallel.processes=3", *LONG, "plan_only=true", cwd=tmp_path)
-    assert "pretrain.batch_size=8: not divisible by 3 processes" in told(done)
-    assert "type pretrain.batch_size=9, or as many processes as 1, 2, 4, 8" in told(done)
+def test_more_processes_than_a_step_has_rows_for_are_refused():
+    made = config("parallel=ddp", "parallel.processes=3", *LONG)
+    with pytest.raises(Refusal) as found:
+        made.parallel.ready(made.goal)  # as a launch does, once it has its plan
+    assert "pretrain.batch_size=8: not divisible by 3 processes" in found.value.wrong
+    assert found.value.do == "type pretrain.batch_size=9, or as many processes as 1, 2, 4, 8"
 
 
 def test_a_launch_under_torchrun_is_told_how_to_ask_for_processes(tmp_path):

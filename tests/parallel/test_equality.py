@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from safetensors.torch import load_file
 
 from mllmrec.artifacts import Store
 from mllmrec.plan import plan
@@ -43,6 +44,7 @@ WAYS = [  # what is made, under which overrides, and how its processes hold the 
     ("rank grpo", (), "fsdp"),
     ("rank grpo", ("evaluate.protocols=[uni9,full]", "evaluate.tokens_per_batch=2000"), "ddp"),
 ]
+OFF = 1e-6  # of a weight; rounding comes to 1e-8
 NAMES = [f"{n}-{label}-{how}" for n, (label, _, how) in enumerate(WAYS)]
 
 
@@ -95,6 +97,14 @@ def test_training_is_that_of_one_process(pairs, name):
     assert any(row.get("grad_norm", 0) > 1e-3 for row in alone), "something was learnt"
     for a, b in zip(alone, shared, strict=True):
         assert b == pytest.approx(a, abs=1e-5, rel=1e-5)
+    files = sorted(path.relative_to(one) for path in one.glob("*.safetensors"))
+    assert files == sorted(path.relative_to(two) for path in two.glob("*.safetensors")) != []
+    for file in files:
+        mine, theirs = load_file(one / file), load_file(two / file)
+        assert mine.keys() == theirs.keys()
+        for key, weight in mine.items():
+            off = (theirs[key] - weight).abs().max().item()
+            assert off < OFF, f"{file}: {key}"
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "rank" in n])

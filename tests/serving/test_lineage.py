@@ -31,3 +31,14 @@ def test_it_tells_no_times_and_no_secrets(tmp_path):
     text = json.dumps(lineage([last]))
     assert "me:pass" not in text and "abcdefgh" not in text
     assert "seconds" not in text and "began" not in text
+
+
+def test_it_tells_no_home_and_nothing_that_is_no_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/h/me")
+    given = {"deepspeed": "/h/me/ds.json", "dirs": ["/h/me", "/h/me2/x"], "n": 1}
+    (found,) = lineage([artifact(tmp_path, "sft", "bb", {}, trainer_args=given)])
+    told = found["identity"]["knobs"]["trainer_args"]
+    assert told == {"deepspeed": "~/ds.json", "dirs": ["~", "/h/me2/x"], "n": 1}
+    monkeypatch.setenv("HOME", "/")
+    (found,) = lineage([artifact(tmp_path, "sft", "cc", {}, path="/data/x")])
+    assert found["identity"]["knobs"]["path"] == "/data/x"

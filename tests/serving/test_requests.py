@@ -85,18 +85,34 @@ def test_names_become_ids_and_what_is_had_is_barred(prepared):
         ({"history": []}, "the history is empty"),
         ({"history": ["a"], "candidates": ["b", "Tb"]}, "the candidate 'Tb' stands there twice"),
         ({"history": ["a", "b"], "candidates": ["b"]}, "all of its candidates are in its history"),
-        ({"history": ["a"], "id": "1"}, "the id '1' is another row's too"),
+        ({"history": ["a"], "id": "x"}, "the id 'x' is another row's too"),
     ],
 )
 def test_a_row_that_cannot_be_asked_is_left_out_and_told(prepared, cells, wrong):
-    table, faults = ask(prepared, {"history": ["h"]}, cells, limit=1)
-    assert table["id"].to_list() == ["1"]
+    table, faults = ask(prepared, {"history": ["h"], "id": "x"}, cells, limit=1)
+    assert table["id"].to_list() == ["x"]
     assert faults.count == 1 and f"row 2: {wrong}" in faults.told[0]
     faults.settle(len(table), is_file=True)
     faults.limit = 0
     with pytest.raises(Refusal, match="row 2") as refusal:
         faults.settle(len(table), is_file=True)
     assert "recommend.max_bad_rows=1" in refusal.value.do
+
+
+def test_a_number_is_given_only_where_it_is_nobodys_id(prepared):
+    asked = [{"history": ["h"]}, {"history": ["a"], "id": "1"}, {"history": ["b"], "id": "5"}]
+    table, faults = ask(prepared, *asked, {"history": ["c"]})
+    assert faults.count == 0
+    assert table["id"].to_list() == ["6", "1", "5", "4"]  # 5 is beyond the last row, and taken
+
+
+def test_a_user_who_is_asked_for_twice_wants_an_id_for_each(prepared):
+    asked = [{"user": "ann", "candidates": ["h"]}, {"user": "ann", "candidates": ["g"]}]
+    table, faults = ask(prepared, *asked)
+    assert table["id"].to_list() == ["ann"]
+    assert "row 2: the id 'ann' is another row's too; give each an id" in faults.told[0]
+    table, faults = ask(prepared, asked[0], asked[1] | {"id": "later"})
+    assert table["id"].to_list() == ["ann", "later"] and faults.count == 0
 
 
 def test_many_faults_are_counted_and_the_first_ones_told(prepared):

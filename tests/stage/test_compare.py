@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from mllmrec import roots
 from mllmrec.errors import Refusal
 from tests.comparison.study import Study
 from tests.launching import asked, config, launch, told
@@ -17,6 +18,7 @@ def study(tmp_path):
     return Study(tmp_path)
 
 
+@pytest.mark.slow
 def test_named_runs_make_a_table_a_csv_and_a_page(study, tmp_path):
     one = study.launch("one", {"sft": HALF, "grpo": HALF}, ["cot_prob=0"], cot_prob=0)
     two = study.launch("two", {"sft": BEST}, ["cot_prob=0.1"], cot_prob=0.1)
@@ -36,6 +38,30 @@ def test_named_runs_make_a_table_a_csv_and_a_page(study, tmp_path):
     assert len((tmp_path / "told" / "compare.csv").read_text(encoding="utf-8").splitlines()) == 3
 
 
+def test_a_name_that_looks_like_a_number_is_one():
+    words = ["reference=1", "cases=[0,1]", "group=7", "ids=[12345678]", "sweep=3", "title=2026"]
+    named = "+compare.runs={1: a, 2: b}"
+    made = config("stage=compare", *(f"compare.{word}" for word in words), named).goal
+    assert (made.reference, made.cases, made.group) == ("1", ["0", "1"], "7")
+    assert (made.ids, made.sweep, made.title) == (["12345678"], "3", "2026")
+    assert [*made.runs] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_an_id_that_became_a_number_is_refused_and_one_in_quotes_is_not():
+    with pytest.raises(Refusal, match="put the name in quotes"):
+        config("stage=compare", "compare.ids=[12e45678]")
+    made = config("stage=compare", 'compare.ids=["12e45678"]').goal
+    assert made.ids == ["12e45678"]
+
+
+def test_where_nothing_is_named_it_is_all_that_the_store_has_noted(study):
+    for name, row in (("a", HALF), ("b", BEST)):
+        folder = study.launch(name, {"grpo": row}, [f"x={name}"])
+        roots.remember(study.store, folder, ["x"])
+    assert names(compare(study)) == ["x=a", "x=b"]
+
+
 def compare(study, *words, **runs):
     made = config("stage=compare", "compare.k=[1,2,9]", "compare.metrics=[hr@1]", *words).goal
     made = made.model_copy(update={"runs": runs, "out": study.folder / "out"})
@@ -47,6 +73,7 @@ def names(data):
     return [run["name"] for run in data["runs"]]
 
 
+@pytest.mark.slow
 def test_runs_are_found_in_folders_by_sweep_and_by_group(study, capsys):
     for n, group in enumerate("ggh"):
         tracking = {"group": group, "tags": []}
@@ -90,6 +117,7 @@ def test_what_cannot_be_compared_is_refused(study):
         compare(study, "compare.folders=[nowhere]")
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_launchs_is_told_of_in_one_line(study, tmp_path):
     one = study.launch("one", {"sft": HALF})
     line = told(launch(*WORDS, f"+compare.runs.a={one}", "+compare.runs.x=nowhere", cwd=tmp_path))

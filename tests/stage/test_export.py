@@ -51,10 +51,35 @@ def test_rankings_are_those_of_the_evaluation():
     ranked = {label for label in here if label.startswith("rank ")}
     assert ranked == {"rank popularity", "rank backbone", "rank sft", "rank grpo"}
     assert all(here[label] == there[label] for label in ranked)
-    alone = ids(*EXPORT, "export.beside=[]")
+
+
+@pytest.mark.slow
+def test_what_stands_beside_and_the_type_count_and_the_copy_does_not():
+    here, alone = ids(*EXPORT), ids(*EXPORT, "export.beside=[]")
     assert {label for label in alone if label.startswith("rank ")} == {"rank grpo"}
     assert ids(*EXPORT, "export.to=x", "export.overwrite=true") == here
     assert ids(*EXPORT, "export.dtype=bfloat16")["export"] != here["export"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sft.adopt={0}", "backbone=qwen3_0_6b", "backbone.path={0}"],
+        ["merge.adopt={0}", "backbone=qwen3_0_6b", "backbone.path={0}"],
+        ["dataset=table", "dataset.path={0}", "dataset.interactions=log.csv"],
+    ],
+)
+def test_what_lies_on_this_machine_is_known_by_its_content_alone(tmp_path, words):
+    """The card and mllmrec.json tell no more of a step than its identity does."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "config.json").write_text('{"model_type": "qwen3"}')
+    (mine / "log.csv").write_text("user_id,item_id,timestamp,title\nu,i,1,T\n")
+    words = ["export.policy=sft", "cot_prob=0", *(word.format(mine) for word in words)]
+    planned = steps(Store(root=tmp_path / "store"), "stage=export", "tracking=off", *words)
+    assert planned[-1].label == "export"
+    told = json.dumps([step.identity for step in planned])
+    assert "mine" not in told and str(tmp_path) not in told
 
 
 def test_a_place_that_is_taken_is_refused_before_anything_is_built(tmp_path):

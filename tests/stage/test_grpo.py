@@ -34,10 +34,12 @@ def test_how_often_it_saves_is_not():
     assert ids("grpo.save_steps=30")["grpo"] == ids()["grpo"]
 
 
-def test_a_beam_names_each_candidate_once():
-    config("algorithm.rollout=beam", "grpo.num_generations=10")
+@pytest.mark.parametrize("protocol", ["uni9", "hard9"])
+def test_a_beam_names_each_candidate_once(protocol):
+    words = ("algorithm.rollout=beam", f"prepare.train_protocol={protocol}")
+    config(*words, "grpo.num_generations=10")
     with pytest.raises(Refusal, match="10 candidates") as refusal:
-        config("algorithm.rollout=beam", "grpo.num_generations=11")
+        config(*words, "grpo.num_generations=11")
     assert "grpo.num_generations=10" in refusal.value.do
 
 

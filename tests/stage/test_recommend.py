@@ -75,6 +75,7 @@ def test_among_candidates_only_they_are_ranked(root, prepared):
     assert {one["item_id"] for one in line["recommended"]} == {"3", "4"}
 
 
+@pytest.mark.slow
 def test_a_rationale_stands_beside_the_list_and_changes_none(root):
     _, (plain,) = recommended(root, "recommend.history=[1,2]")
     _, (line,) = recommended(root, "recommend.history=[1,2]", "recommend.rationale=shown")
@@ -176,6 +177,7 @@ def test_asked_for_nobody_it_asks_back(tmp_path):
     assert "recommend.user=ID" in refusal.value.do
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_copies_without_overwriting(root, prepared, tmp_path):
     store, out = f"artifacts={root}", tmp_path / "lists.csv"
     title = prepared.titles["1"].lower()
@@ -191,3 +193,21 @@ def test_the_command_prints_a_table_and_copies_without_overwriting(root, prepare
     with pytest.raises(Refusal, match="is there already") as refusal:
         made.goal.ready(made)  # before anything is built
     assert "recommend.overwrite=true" in refusal.value.do
+
+
+def test_a_copy_is_known_again_and_what_one_asked_with_is_never_replaced(root, tmp_path):
+    (asked := tmp_path / "asked.csv").write_text("history\n1|2\n")
+    folder, _ = recommended(root, f"recommend.file={asked}", "recommend.top=2")
+    shorter, _ = recommended(root, f"recommend.file={asked}", "recommend.top=1")
+
+    def goal(out):
+        return config(*BY, f"recommend.out={out}", "recommend.overwrite=true").goal
+
+    for kind in ("csv", "jsonl", "parquet"):
+        out = tmp_path / f"lists.{kind}"
+        goal(out).show(folder)
+        goal(out).show(shorter)
+        assert out.read_bytes() == (shorter / f"recommendations.{kind}").read_bytes()
+    with pytest.raises(Refusal, match="is not an earlier file of lists"):
+        goal(asked).show(folder)
+    assert asked.read_text() == "history\n1|2\n"

@@ -59,6 +59,14 @@ def refused(tmp_path, file, *words):
     return refusal.value
 
 
+def test_a_sweeps_plan_is_told_and_nothing_begins(tmp_path):
+    done = sweep(write(tmp_path / "a.yaml"), *PREPARE, "plan_only=true", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 runs; 2 artifacts to build, each once" in done.stdout
+    assert not (tmp_path / "artifacts").exists()
+
+
+@pytest.mark.slow
 def test_a_sweep_runs_every_point_and_tells_it_in_one_table(tmp_path):
     file = write(tmp_path / "lengths.yaml", question="How long a history?")
     done = sweep(file, *PREPARE, cwd=tmp_path)
@@ -77,11 +85,9 @@ def test_a_sweep_runs_every_point_and_tells_it_in_one_table(tmp_path):
 
 
 def test_a_point_is_refused_before_the_first_one_begins(tmp_path):
-    file = write(
-        tmp_path / "bad.yaml", parameters={"prepare.history_length": {"values": [3, 5, -1]}}
-    )
+    file = write(tmp_path / "bad.yaml", parameters={"prepare.history_length": {"values": [3, -1]}})
     refusal = refused(tmp_path, file, *PREPARE)
-    assert "point 3 (prepare.history_length=-1)" in refusal.wrong
+    assert "point 2 (prepare.history_length=-1)" in refusal.wrong
     assert not list(tmp_path.rglob("run.json"))
 
 
@@ -90,6 +96,9 @@ def test_a_point_is_refused_before_the_first_one_begins(tmp_path):
     [
         ([], {"metric": {"name": "eval/grpo/uni9/ndcg@5"}}, "stage=prepare evaluates nothing"),
         ([], {"metric": {"name": "sft/loss"}}, "no column of stage=prepare"),
+        ([], {"metric": {"name": METRIC.replace("ndcg", "ndgc")}}, "ndgc@5 is no measure"),
+        ([], {"metric": {"name": "prepare/oracle/uni8/mrr"}}, "uni8 is not of prepare.protocols"),
+        (["parallel=ddp", "parallel.processes=2"], {}, "a run of a sweep has one GPU"),
         (["prepare.history_length=4"], {}, "the sweep's file varies prepare.history_length"),
         (["force=[prepare]"], {}, "every point would build that anew"),
         ([], {"method": "bayes"}, "how many points?"),

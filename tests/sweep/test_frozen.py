@@ -1,9 +1,11 @@
 """What a sweep is held to: words, the folder they lead to, and configs as they were."""
 
+import os
 import shutil
 from pathlib import Path
 
 from mllmrec.sweep import frozen
+from mllmrec.sweep.points import note, noted
 from mllmrec.sweep.reading import parse
 from mllmrec.sweep.whole import check_same
 from tests.launching import CONF
@@ -65,3 +67,20 @@ def test_configs_are_kept_as_they_were_when_the_sweep_began(tmp_path):
     assert frozen.changed(again, conf) == ["dataset/mine.yaml", "stage/sft.yaml"]
     assert (sweep.conf / "stage" / "sft.yaml").read_text() != "changed: 1\n"
     check_same(again, parse(tree(), "s"), ["seed=1"])
+
+
+def test_what_a_kill_left_of_a_freeze_is_in_nobodys_way(tmp_path):
+    half = tmp_path / "sweep" / f".{frozen.FROZEN}-{os.getpid()}"
+    half.mkdir(parents=True)
+    (half / "sweep.yaml").write_text("half")
+    sweep = frozen.freeze(tmp_path / "sweep", write(tmp_path / "s.yaml"), ["seed=1"], CONF)
+    assert sweep.words == ("seed=1",) and not half.exists()
+
+
+def test_a_journals_torn_line_is_written_over(tmp_path):
+    path = tmp_path / "points.jsonl"
+    path.write_text('{"number": 0}\n{"numb')
+    assert noted(path) == [{"number": 0}]
+    note(path, {"number": 1, "title": "é"})
+    note(path, {"number": 2})
+    assert noted(path) == [{"number": 0}, {"number": 1, "title": "é"}, {"number": 2}]

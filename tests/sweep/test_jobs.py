@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from mllmrec import launches
 from mllmrec.errors import Refusal
 from mllmrec.hardware import machine
 from mllmrec.hardware.machine import Gpu
@@ -89,3 +90,23 @@ def test_a_run_says_why_it_failed(tmp_path):
     assert run(tmp_path).why == "KeyError: 'x'"
     (tmp_path / LOG).write_text("mllmrec: a: b · c · d\nmore\n")
     assert run(tmp_path).why == "a: b · c · d"
+
+
+def test_a_run_is_found_again_in_its_own_place(tmp_path, monkeypatch):
+    """It keeps its GPU, whatever place that GPU has now; one that is gone has no place."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(jobs, "command_line", lambda words: sleep)
+    job = Local(places=2, threads=1, gpus=["4", "7"]).start(run(tmp_path), [], 1)
+    try:
+        for gpus, place in [(["4", "7"], 1), (["7", "4"], 0), (["7", "7"], 1), (["4", "5"], None)]:
+            assert Local(places=2, threads=1, gpus=gpus).find(run(tmp_path)).place == place
+        assert Local(places=1, threads=1, gpus=["4"]).find(run(tmp_path)).place is None
+    finally:
+        job.stop()
+
+
+def test_a_run_without_a_job_file_is_found_by_what_it_tells_of_itself(tmp_path):
+    with launches.told(tmp_path, config={"goal": "sft"}, overrides=[], store=tmp_path) as launch:
+        found = Local(places=1, threads=1, gpus=[]).find(run(tmp_path))
+        assert found.pid == launch.told["pid"] and not found.is_over()
+    assert Local(places=1, threads=1, gpus=[]).find(run(tmp_path)) is None

@@ -44,7 +44,11 @@ def test_a_shipped_file_is_a_question_and_valid_in_both_worlds(path):
     jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), SCHEMA)
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[] if path.stem == "beta" else pytest.mark.slow)
+     for path in SHIPPED],
+)  # fmt: skip
 def test_the_first_and_last_point_of_a_shipped_file_compose(path):
     _, made = read(path)
     points = grid(made)
@@ -61,6 +65,7 @@ def test_the_first_and_last_point_of_a_shipped_file_compose(path):
         ({"early": 1}, "early: unknown key"),
         ({"metric": {"name": "a/b", "gaol": "maximize"}}, "metric.gaol: unknown key"),
         ({"metric": None}, "metric: field required"),
+        ({"metric": {"name": "a/b", "impute": "best"}}, "metric.impute: a search here goes by"),
         ({"run_cap": 0}, "run_cap: input should be greater than or equal to 1"),
         ({"method": "custom"}, "method=custom: it wants W&B's scheduler"),
         ({"metrics": []}, "metrics: several aims at once"),

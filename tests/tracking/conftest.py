@@ -1,7 +1,9 @@
 """A home of each test's own, no W&B settings from outside, and launches to begin."""
 
 import os
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,3 +47,40 @@ def launch(tmp_path: Path) -> Callable[..., Any]:
         return open_run(tracking, **{**asked, **given})
 
     return begin
+
+
+@pytest.fixture(scope="session")
+def made_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recorded")
+
+
+@pytest.fixture
+def once(made_before: Path, tmp_path: Path) -> Callable[[str, Callable[[], object]], None]:
+    """Record runs into ``here`` once for all tests that ask for them by one name: W&B is slow."""
+
+    def recorded(name: str, record: Callable[[], object]) -> None:
+        kept, here = made_before / name, tmp_path / "here"
+        if not kept.exists():
+            record()
+            shutil.copytree(here, kept, symlinks=True)
+        else:
+            shutil.copytree(kept, here, symlinks=True)
+
+    return recorded
+
+
+@pytest.fixture
+def at_most(launch: Callable[..., Any], tmp_path: Path) -> Callable[[float], float]:
+    """The seconds that a launch may take that waits so many for a server.
+
+    W&B's process is started again on disk then, which on a busy machine takes its time: as long as
+    an offline launch takes here and now, and a few times that, as load comes and goes.
+    """
+
+    def seconds(waits: float) -> float:
+        began = time.monotonic()
+        with launch(dir=tmp_path / "for its time", folder=tmp_path / "out for its time") as tracker:
+            tracker.log({"loss": 1.0}, 1, "sft")
+        return waits + max(8.0, 6 * (time.monotonic() - began))
+
+    return seconds

@@ -21,15 +21,15 @@ def test_work_that_takes_too_long_is_not_waited_for() -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError, match="no answer within 0 s"):
         within(0.05, lambda: time.sleep(5))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
     with pytest.raises(KeyError):
         within(5, lambda: {}["missing"])
 
 
 def test_works_that_wait_do_so_at_the_same_time() -> None:
     began, done = time.monotonic(), []
-    side_by_side([lambda: (time.sleep(0.2), done.append(1)) for _ in range(10)])
-    assert len(done) == 10 and time.monotonic() - began < 1
+    side_by_side([lambda: (time.sleep(0.5), done.append(1)) for _ in range(10)])
+    assert len(done) == 10 and time.monotonic() - began < 4
     with pytest.raises(KeyError):
         side_by_side([lambda: None, lambda: {}["missing"]])
 
@@ -37,7 +37,7 @@ def test_works_that_wait_do_so_at_the_same_time() -> None:
 def whole(tmp_path: Path) -> Any:
     """All parts of the one run that was recorded, as one."""
     found = sorted(parts(tmp_path), key=lambda part: part.name.partition("run-")[2])
-    record.write(tmp_path / "run-all.wandb", record.joined(found, None))
+    record.write(tmp_path / "run-all.wandb", record.joined(found, ()))
     return read(tmp_path / "run-all.wandb")
 
 
@@ -76,18 +76,46 @@ def hang(server: Server) -> None:
     server.silent.set()
 
 
-@pytest.mark.parametrize("trouble", [fail, refuse, hang])
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """For each wait for the server: the seconds that were granted, and those that it took."""
+    noted: list[tuple[float, float]] = []
+
+    def timed(seconds: float, work: Callable[[], object]) -> None:
+        began = time.monotonic()
+        try:
+            within(seconds, work)
+        finally:
+            noted.append((seconds, time.monotonic() - began))
+
+    monkeypatch.setattr("mllmrec.tracking.tracker.within", timed)
+    return noted
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refuse,
+        pytest.param(fail, marks=pytest.mark.slow),
+        pytest.param(hang, marks=pytest.mark.slow),
+    ],
+)
 def test_a_server_that_is_lost_on_the_way_costs_the_patience_and_no_more(
     launch: Callable[..., Any], tmp_path: Path, trouble: Callable[[Server], None],
+    at_most: Callable[[float], float], waits: list[tuple[float, float]],
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("WANDB_API_KEY", KEY)
+    most = at_most(2)
     with serving() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        with launch("online", timeout=10, finish_timeout=2) as tracker:
+        # the server is there at first: a busy machine must not begin on disk
+        with launch("online", timeout=60, finish_timeout=2) as tracker:
             log_all(tracker, tmp_path / "store" / "toy", lambda: trouble(server))
             began = time.monotonic()
-        assert time.monotonic() - began < 2 + 8
+        assert time.monotonic() - began < most
+    for number, (granted, _) in enumerate(waits):  # all of them together have the one patience
+        assert granted <= max(2 - sum(took for _, took in waits[:number]), 0)
     check_nothing_is_lost(tmp_path)
     (said,) = warnings(caplog)
     assert "the run goes on" in said and "python launch.py stage=sync" in said
@@ -115,7 +143,9 @@ def test_what_was_told_is_on_disk_at_once(launch: Callable[..., Any], tmp_path: 
     """By default W&B would write it after 15 seconds, and a kill would lose it."""
     with launch() as tracker:
         tracker.log({"loss": 1.0}, 1, "sft")
-        time.sleep(10 * FLUSH)
+        ended = time.monotonic() + 10
+        while not record.rows(parts(tmp_path)[0]) and time.monotonic() < ended:
+            time.sleep(FLUSH)
         assert record.rows(parts(tmp_path)[0]) == 1
     assert math.isclose(read(parts(tmp_path)[0]).history[0]["sft/loss"], 1.0)
 
@@ -125,19 +155,21 @@ def test_to_abandon_where_there_is_nothing_is_nothing() -> None:
     abandon()
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_on_the_way_is_said_and_bounded(
-    launch: Callable[..., Any], tmp_path: Path,
+    launch: Callable[..., Any], tmp_path: Path, at_most: Callable[[float], float],
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("WANDB_API_KEY", KEY)
+    most = at_most(1)
     with serving() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        tracking = launch("online", timeout=10, finish_timeout=1)
+        tracking = launch("online", timeout=60, finish_timeout=1)
         tracker = tracking.__enter__()
     began = time.monotonic()
     log_all(tracker, tmp_path / "store" / "toy", lambda: None)
     tracking.__exit__(None, None, None)
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < most
     assert len(warnings(caplog)) == 1
     check_nothing_is_lost(tmp_path)
     assert not [*os.scandir(tmp_path / "here" / "wandb" / "running")]

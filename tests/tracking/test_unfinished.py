@@ -12,6 +12,7 @@ from tests.tracking.begun import folder_of
 from tests.wandb_reader import read
 
 
+@pytest.mark.slow
 def test_a_failed_launch_resumes_its_id_and_a_finished_one_gets_another(
     launch: Callable[..., Any], tmp_path: Path
 ) -> None:

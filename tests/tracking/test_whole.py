@@ -35,7 +35,7 @@ def make(server: Server, trouble: str) -> None:
     if trouble == "hangs":
         server.silent.set()
     else:
-        server.status = {"answers 500": 500, "refuses the key": 401}[trouble]
+        server.status = 500
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_a_server_that_fails_changes_no_result_and_costs_less_than_30_seconds(
     """Beside a launch without tracking, on the same machine, one after the other."""
     columns, plain, _ = begun(tmp_path / "without", "tracking=off")
     more: dict[str, float] = {}
-    for trouble in ("answers 500", "hangs", "refuses the key"):
+    for trouble in ("answers 500", "hangs"):
         with serving() as server:
             make(server, trouble)
             own = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.url}
