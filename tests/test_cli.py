@@ -174,5 +174,5 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def test_several_processes_are_refused(tmp_path):
     done = launch("stage=prepare", *SMALL, cwd=tmp_path, WORLD_SIZE="2")
-    assert "several processes a launch are not supported" in told(done)
+    assert "a launch is one process, it starts the others" in told(done)
     assert not (tmp_path / "artifacts").exists()
