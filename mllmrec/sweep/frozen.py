@@ -135,13 +135,17 @@ def sources(conf: Path) -> list[Path]:
 
 
 def changed(sweep: Frozen, conf: Path) -> list[str]:
-    """The files of ``conf`` that are no longer what the sweep was frozen with."""
-    found = []
-    for folder in (conf, sweep.conf):
-        for path in sorted(folder.rglob("*.yaml")):
-            name = path.relative_to(folder)
-            pair = (conf / name, sweep.conf / name)
-            same = all(map(Path.is_file, pair)) and filecmp.cmp(*pair, shallow=False)
-            if not same and str(name) not in found:
-                found.append(str(name))
-    return found
+    """The configs, the user's own groups too, that are no longer what the sweep was frozen with."""
+    pairs = [(conf, sweep.conf), *zip(sources(conf), sweep.places, strict=False)]
+    return [name for now, then in pairs for name in apart_in(now, then)]
+
+
+def apart_in(now: Path, then: Path) -> list[str]:
+    """The files that two folders of configs do not have alike."""
+    found = {path.relative_to(folder) for folder in (now, then) for path in folder.rglob("*.yaml")}
+    return [
+        str(name)
+        for name in sorted(found)
+        if not all((folder / name).is_file() for folder in (now, then))
+        or not filecmp.cmp(now / name, then / name, shallow=False)
+    ]
