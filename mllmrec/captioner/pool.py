@@ -1,7 +1,6 @@
 """One function over many things by several processes, in order, few of them in flight."""
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -9,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from mllmrec.errors import Refusal
+from mllmrec.hardware.machine import cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,10 +61,3 @@ def spread(
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

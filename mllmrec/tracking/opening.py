@@ -208,7 +208,7 @@ class Opening:
             "run_tags": tuple(dict.fromkeys(tags)) or None,
             "root_dir": str(tracking.home.parent),
             "init_timeout": tracking.timeout if mode == "online" else ON_DISK,
-            "finish_timeout": tracking.finish_timeout,
+            "finish_timeout": tracking.finish_timeout if mode == "online" else ON_DISK,
             # the command line is recorded with the machine's metadata
             "x_disable_meta": any(self.scrub.override(word) != word for word in sys.argv[1:]),
         }

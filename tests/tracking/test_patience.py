@@ -61,8 +61,7 @@ def check_nothing_is_lost(tmp_path: Path) -> None:
     assert run.summary["eval/sft/uni9/ndcg@5"] == 0.5
     assert run.summary["evaluate/points.nrows"] == 1
     assert [*run.config["lineage"]["inputs"]] == ["toy/sft/bb"]
-    # On a busy machine W&B's process was seen to go before it had noted the end of the run.
-    assert run.exit_code in (0, None)
+    assert run.exit_code == 0
 
 
 def fail(server: Server) -> None:
