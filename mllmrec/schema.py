@@ -42,6 +42,7 @@ STAGES = (*BUILT, "show", "recommend", "export", *COMMANDS)
 INNER = ("rank", "fit", "consistency", "hints", "requests")  # that others make for themselves
 FORCIBLE = (*BUILT, *INNER, "show", "recommend", "export")
 NAMED = ("reward", "recommender")  # groups that hold several components, each under its own name
+COMPOSED = "algorithm"  # the group whose component is made of parts, each a component of a folder
 
 
 class NoEffect:
@@ -178,16 +179,11 @@ def component(node: Mapping[str, Any], path: str, package: str) -> Any:
         Refusal: the target lies elsewhere or does not exist.
         ValidationError: a value is unknown, ill-typed or out of range.
     """
-    target = str(node.get(TARGET, ""))
-    home = f"mllmrec.{package}"
+    target, home = str(node.get(TARGET, "")), f"mllmrec.{package}"
     module, _, name = target.rpartition(".")
-    if module != home and not module.startswith(home + "."):
-        raise Refusal(
-            f"{path}.{TARGET}={target!r}: not a component of mllmrec",
-            allowed=f"a class of {home}",
-            do=f"choose one by {package}=NAME; `python launch.py --help` lists them",
-        )
     try:
+        if module != home and not module.startswith(home + "."):
+            raise ImportError("not a component of mllmrec")
         kind = getattr(import_module(module), name)
         if not (isinstance(kind, type) and issubclass(kind, Model)):
             raise AttributeError(f"{name} is no component")
@@ -195,7 +191,8 @@ def component(node: Mapping[str, Any], path: str, package: str) -> Any:
         raise Refusal(
             f"{path}.{TARGET}={target!r}: {error}",
             allowed=f"a class of {home}",
-            do=f"choose one by {package}=NAME; `python launch.py --help` lists them",
+            do=f"choose one by {package.replace('.', '/')}=NAME;"
+            " `python launch.py --help` lists them",
         ) from error
     return kind.model_validate({key: value for key, value in node.items() if key != TARGET})
 
@@ -279,6 +276,11 @@ def gather_one(path: str, node: Any, package: str, faults: list[str]) -> Any:
     if not isinstance(node, Mapping):
         faults.append(f"{path}={node!r}: not a component")
         return None
+    if package == COMPOSED:
+        before = len(faults)
+        node = {key: gather_parts(f"{path}.{key}", part, faults) for key, part in node.items()}
+        if len(faults) > before:
+            return None
     try:
         return component(node, path, package)
     except Refusal as refusal:
@@ -287,3 +289,14 @@ def gather_one(path: str, node: Any, package: str, faults: list[str]) -> Any:
         kind = getattr(import_module(node[TARGET].rpartition(".")[0]), node[TARGET].split(".")[-1])
         faults += [describe(fault, path + ".", kind) for fault in error.errors()]
     return None
+
+
+def gather_parts(path: str, node: Any, faults: list[str]) -> Any:
+    """A part of a composition, or several by name; anything else as it is."""
+    if not isinstance(node, Mapping) or TARGET in node:
+        return gather_one(path, node, path, faults) if isinstance(node, Mapping) else node
+    for name, part in node.items():
+        if isinstance(part, Mapping) and TARGET not in part:
+            how = f"{path.replace('.', '/')}=[{name}]"
+            faults.append(f"{path}.{name}: this part is not chosen ({how} chooses it)")
+    return {name: gather_one(f"{path}.{name}", part, path, faults) for name, part in node.items()}
