@@ -262,37 +262,6 @@ def test_a_kill_between_the_last_step_and_the_manifest_changes_nothing(
     assert not (made.folder / ".scratch").exists()
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("grpo.tokens_per_batch=3000",),
-        ("algorithm=exact",),
-        ("algorithm.rollout=sample", "algorithm.constraint=token"),
-    ],
-    ids=["enumerate", "exact", "sample"],
-)
-def test_grpo_that_breaks_off_ends_as_if_it_had_not(few, tmp_path, monkeypatch, words):
-    """Also what the reference thought in the first epoch is known again in the second."""
-    words = (*FEW, "stage=grpo", "grpo.max_steps=5", "grpo.batch_size=40", *words)
-    made = []
-    for breaks in (False, True):
-        store = Store(root=tmp_path / str(breaks))
-        shutil.copytree(few, store.root)
-        if breaks:
-            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr("mllmrec.training.session.Follow.on_step_end", break_off)
-                make(store, *words)
-        made.append(make(store, *words)["grpo"])
-    whole, resumed = made
-    assert content(whole) == content(resumed)
-    assert whole.manifest["metrics"] == resumed.manifest["metrics"]
-
-
-def break_off(self, args, state, control, **_):
-    if state.global_step == 4:
-        raise KeyboardInterrupt
-
-
 def test_a_grid_trains_each_distinct_sft_once(chain):
     folder, _ = chain
     words = (*DEBUG[:2], *DEBUG[3:], "stage=grpo", "cot_prob=0,0.5", "grpo.beta=0.01,0.02")

@@ -3,7 +3,7 @@
 A trainer shuffles its rows, so that places say nothing; what a row holds does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mllmrec.scoring.packed import Scores
-from mllmrec.scoring.trie import Row, pack
+from mllmrec.scoring.trie import Row, Tokens, pack
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]  # a prompt and one of its completions
 
@@ -78,7 +78,12 @@ def written(pairs: Iterable[Pair], scores: Scores) -> Book:
 
 def pairs_in(row: Row) -> list[Pair]:
     prompt = tuple(row.prompt)
-    return [(prompt, tuple(answer)) for answer in row.answers]
+    return [(prompt, held(answer)) for answer in row.answers]
+
+
+def held(tokens: Tokens) -> tuple[int, ...]:
+    """Tokens as a tuple; one that is a tuple stays what it is, and may know more (``Tried``)."""
+    return tokens if isinstance(tokens, tuple) else tuple(tokens)
 
 
 def pairs_of(ids: Tensor, mask: Tensor, count: int) -> list[Pair]:
@@ -92,10 +97,12 @@ def pairs_of(ids: Tensor, mask: Tensor, count: int) -> list[Pair]:
     return found
 
 
-def rows_of(pairs: Iterable[Pair]) -> list[Row]:
+def rows_of(
+    pairs: Iterable[Pair], make: Callable[[Tokens, Sequence[Tokens]], Row] = pack
+) -> list[Row]:
     """One row a distinct prompt with its distinct completions, in their order of appearance."""
     groups: dict[tuple[int, ...], dict[tuple[int, ...], None]] = {}
     for prompt, completion in pairs:
         if completion:
             groups.setdefault(prompt, {})[completion] = None
-    return [pack(prompt, list(completions)) for prompt, completions in groups.items()]
+    return [make(prompt, list(completions)) for prompt, completions in groups.items()]

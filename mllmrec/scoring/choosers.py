@@ -12,6 +12,7 @@ from transformers import TopPLogitsWarper
 from mllmrec.scoring.trie import Tokens
 
 Node = dict[int, Any]  # the tokens that lead on in a trie of answers; none after an answer
+DONE: Node = {}  # where an answer is complete
 Next = tuple[Tensor | None, Tensor]  # what each goes on from, None for itself; its token (B, G)
 
 
@@ -41,7 +42,11 @@ class Chooser(Protocol):
 
 
 class Rollouts:
-    """Continuations that grow by what ``pick`` takes of log-probabilities, each until an end."""
+    """Continuations that grow by what ``pick`` takes of log-probabilities, each until an end.
+
+    ``pick`` has them of shape (B, N, V), N being 1 for the first token, which follows the same
+    prompt for all of a group, and then one a continuation; it gives tokens (B, N) or (B, G).
+    """
 
     def __init__(
         self,
@@ -59,8 +64,8 @@ class Rollouts:
     def __call__(self, logits: Tensor) -> Next | None:
         logps, entropies = measured(logits, self.temperature)
         shape = self.done.shape
+        tokens = self.pick(logps).expand(shape)
         logps = logps.expand(*shape, -1)
-        tokens = self.pick(logps)
         chosen = logps.gather(2, tokens[..., None])[..., 0]
         kept = ~self.done
         tokens = torch.where(self.done, self.pad_id, tokens.cpu())
@@ -78,7 +83,11 @@ class Rollouts:
 
 
 class Draw:
-    """Draws tokens by the inverse of their cumulated probabilities."""
+    """Draws tokens by the inverse of their cumulated probabilities.
+
+    Where ``tries`` hold them, tokens that may follow are looked up once for a node of a trie,
+    however many continuations stand at it: the root of a catalogue has thousands.
+    """
 
     def __init__(
         self,
@@ -100,31 +109,39 @@ class Draw:
         self.step = 0
 
     def __call__(self, logps: Tensor) -> Tensor:
+        """A token a continuation, (B, G), by log-probabilities of each or of all of a prompt."""
+        rows, count, _ = logps.shape
         scores = logps.flatten(0, 1)
         if self.nodes:
-            scores = scores.masked_fill(~self.leads_on(scores), -torch.inf)
+            scores = scores.masked_fill(~self.leads_on(count, scores), -torch.inf)
         if self.cut:
             scores = self.cut(None, scores)
         mass = scores.softmax(-1, dtype=torch.float64).cumsum(-1)
-        numbers = self.numbers[..., self.step].flatten()[:, None].to(mass.device)
+        numbers = self.numbers[..., self.step].reshape(rows * count, -1).to(mass.device)
         self.step += 1
         drawn = torch.searchsorted(mass, numbers * mass[:, -1:], right=True)
         # rounding may take a number to the whole mass: then the last token that has any
-        tokens = torch.minimum(drawn, mass.argmax(-1, keepdim=True)).view(logps.shape[:2])
+        tokens = torch.minimum(drawn, mass.argmax(-1, keepdim=True)).view(rows, -1)
         if self.nodes:
             self.nodes = [
-                [node.get(token, {}) for node, token in zip(*pair, strict=True)]
+                [node.get(token, DONE) for node, token in zip(*pair, strict=True)]
                 for pair in zip(self.nodes, tokens.tolist(), strict=True)
             ]
         return tokens
 
-    def leads_on(self, scores: Tensor) -> Tensor:
-        """Which tokens may follow, (B·G, V); padding where an answer is complete."""
-        flat = [node or {self.pad_id: {}} for row in self.nodes for node in row]
-        pairs = torch.tensor([(n, token) for n, node in enumerate(flat) for token in node])
-        allowed = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
-        allowed[tuple(pairs.T.to(scores.device))] = True
-        return allowed
+    def leads_on(self, count: int, scores: Tensor) -> Tensor:
+        """Which tokens may follow the first ``count`` of each row, (B·N, V); padding where an
+        answer is complete.
+        """
+        flat = [node for row in self.nodes for node in row[:count]]
+        known = {id(node): n for n, node in enumerate(flat)}  # of equal nodes the last
+        places = {key: place for place, key in enumerate(known)}
+        allowed = np.zeros((len(known), scores.shape[1]), dtype=bool)
+        for place, n in enumerate(known.values()):
+            node = flat[n]
+            allowed[place, np.fromiter(node, np.int64, len(node)) if node else self.pad_id] = True
+        index = torch.tensor([places[id(node)] for node in flat])
+        return torch.from_numpy(allowed).to(scores.device)[index.to(scores.device)]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def sample(
     temperature: float = 1.0,
     top_p: float = 1.0,
     answers: Sequence[Sequence[Tokens]] | None = None,
+    trie_of: Callable[[int], Node] | None = None,
     tokens_per_batch: int,
 ) -> list[list[Written]]:
     """One continuation of prompt i for each of ``seeds[i]``, of up to ``room`` tokens.
@@ -39,16 +40,18 @@ def sample(
     Token t is drawn by the t-th number of its own seed's generator, so it depends on the model,
     the prompt and the seed: not on its company, up to rounding. With ``answers`` (those to prompt
     i, each with its end of turn) only tokens that lead on in their trie are drawn, p renormalised
-    at each token. As in transformers the constraint comes first, then the temperature, then
-    ``top_p``. Raises ValueError for an empty prompt, for a prompt without answers, and for an
-    answer that is longer than ``room`` or has an end of turn elsewhere than at its end; and
-    Refusal as ``share_prompts``.
+    at each token; ``trie_of`` gives that trie itself, asked for when the turn of prompt i comes. As
+    in transformers the constraint comes first, then the temperature, then ``top_p``. Raises
+    ValueError for an empty prompt, for a prompt without answers, and for one of ``answers`` that
+    is longer than ``room`` or has an end of turn elsewhere than at its end; and Refusal as
+    ``share_prompts``.
     """
-    tries = None if answers is None else [nested(these, ends, room) for these in answers]
+    if answers is not None:
+        trie_of = [nested(these, ends, room) for these in answers].__getitem__
 
     def begin(batch: list[int]) -> Rollouts:
         of = [seeds[i] for i in batch]
-        pick = Draw(of, room, top_p, [tries[i] for i in batch] if tries else None, pad_id)
+        pick = Draw(of, room, top_p, [*map(trie_of, batch)] if trie_of else None, pad_id)
         return Rollouts(pick, [len(row) for row in of], ends, pad_id, temperature)
 
     columns = [len(row) * room for row in seeds]

@@ -16,6 +16,7 @@ from torch import Tensor
 from mllmrec import ranks
 from mllmrec.errors import Refusal
 from mllmrec.scoring.attention import UNREAD, Span, positions_of, share_prompts
+from mllmrec.scoring.leading import Allowed, leading
 from mllmrec.scoring.trie import Row, Tokens, pack
 
 
@@ -108,20 +109,31 @@ def fitting(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
 
 
 def token_logps(
-    model: Any, rows: Sequence[Row], temperature: float = 1.0, entropy: bool = False
+    model: Any,
+    rows: Sequence[Row],
+    temperature: float = 1.0,
+    entropy: bool = False,
+    allowed: Sequence[Allowed] | None = None,
 ) -> Scores:
     """log π(token | what precedes it) for every token of every answer, in one forward.
 
-    The output head is applied where an answer's token follows, and nowhere else.
+    The output head is applied where an answer's token follows, and nowhere else. With ``allowed``,
+    a trie a row that has its answers and more, π is renormalised at each token over those that lead
+    on in it, as a decoder that is held to it draws; entropies are those of the renormalised π.
     """
     logits = logits_of(model, rows)
     logits = logits / temperature if temperature != 1 else logits
-    total = logits.logsumexp(-1)
+    held = None if allowed is None else leading(rows, allowed, logits.device)
+    total = logits.logsumexp(-1) if held is None else held.log_mass(logits)
     nodes, tokens = terms(rows, logits.device)
     entropies = None
     if entropy:
         with torch.no_grad():
-            entropies = (total - ((logits - total[:, None]).exp() * logits).sum(-1))[nodes]
+            if held is None:
+                spread = total - ((logits - total[:, None]).exp() * logits).sum(-1)
+            else:
+                spread = held.entropies(logits, total)
+            entropies = spread[nodes]
     return Scores(logps=logits[nodes, tokens] - total[nodes], entropies=entropies)
 
 
@@ -130,9 +142,12 @@ def logits_of(model: Any, rows: Sequence[Row]) -> Tensor:
     share_prompts(model)
     check_room(model, max(row.depth for row in rows))
     ids, positions, spans, heads = lay_out(rows, model.device, model.dtype)
+    fed = {"input_ids": ids}
+    if any(row.noise for row in rows):
+        fed = {"inputs_embeds": noised(model, rows, ids, heads)}
     return (
         model(
-            input_ids=ids,
+            **fed,
             position_ids=positions,
             attention_mask=torch.ones(UNREAD, dtype=torch.bool, device=ids.device),
             spans=spans,
@@ -142,6 +157,26 @@ def logits_of(model: Any, rows: Sequence[Row]) -> Tensor:
         .logits[0]
         .float()
     )
+
+
+def noised(model: Any, rows: Sequence[Row], ids: Tensor, heads: Tensor) -> Tensor:
+    """The input embeddings, (1, T, d), with the noise of rows that have some, times their own rms.
+
+    ``heads`` are the columns of the rows' nodes. Noise and its scale have no gradient.
+    """
+    embedded: Tensor = model.get_input_embeddings()(ids)
+    columns: list[int] = []
+    found = []
+    first = 0
+    for row in rows:
+        if row.noise:
+            columns += [first + path[0] for path in row.paths]
+            found.append(torch.from_numpy(row.noise.drawn(embedded.shape[-1])))
+        first += row.nodes
+    places = heads[torch.tensor(columns, device=heads.device)]
+    scale = embedded[:, places].detach().float().square().mean(-1, keepdim=True).sqrt()
+    shift = torch.cat(found).to(embedded.device) * scale
+    return embedded.index_add(1, places, shift.to(embedded.dtype))
 
 
 def lay_out(

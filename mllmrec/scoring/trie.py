@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mllmrec.scoring.noise import Noise
 
 Tokens = Sequence[int]
 NODES = 512  # of one trie: attention among branches that do not see each other is waste
@@ -50,13 +54,15 @@ class Row:
     """A prompt, whose last token is every trie's node 0, and its answers as tries of bounded size.
 
     ``paths[a]`` are the nodes from which the tokens of answer a follow, one a token, counted
-    through all tries of the row.
+    through all tries of the row. With ``noise`` every answer has a trie of its own, and the
+    embedding of its node 0 takes some.
     """
 
     prompt: Tokens
     tries: list[Trie]
     answers: Sequence[Tokens]
     paths: list[list[int]]
+    noise: "Noise | None" = None
 
     @property
     def body(self) -> Tokens:

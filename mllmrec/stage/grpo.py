@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mllmrec.algorithm.base import draws_candidates
-from mllmrec.dataset.candidates import parsed
+from mllmrec.dataset.candidates import FULL
+from mllmrec.dataset.full import size_of
 from mllmrec.errors import Refusal
 from mllmrec.stage.base import Job, Metrics, Stage, known
 from mllmrec.stage.hints import hints_of
@@ -23,10 +23,10 @@ WRITING = (
     *("min_p", "repetition_penalty", "generation_kwargs", "cache_implementation"),
     *("use_transformers_continuous_batching", "use_transformers_paged"),
 )
-LOSS = (
+LOSS = (  # a part of the algorithm, or the knob grpo.num_iterations, says it
     *("loss_type", "epsilon", "epsilon_high", "delta", "importance_sampling_level"),
     *("scale_rewards", "multi_objective_aggregation", "top_entropy_quantile", "num_iterations"),
-    *("off_policy_mask_threshold", "use_bias_correction_kl"),
+    *("off_policy_mask_threshold", "use_bias_correction_kl", "temperature", "top_p", "top_k"),
 )
 
 
@@ -34,6 +34,7 @@ class Grpo(Stage, GrpoOptions):
     """With what effort the method of ``algorithm`` is run, and from which model."""
 
     name: ClassVar[str] = "grpo"
+    version: ClassVar[int] = 2  # its own arithmetic of the loss, where TRL's was before
     uses: ClassVar[tuple[str, ...]] = ("backbone", "prompt", "words", "reward", "algorithm")
     needs_torch: ClassVar[bool] = True
 
@@ -51,8 +52,10 @@ class Grpo(Stage, GrpoOptions):
 
     def effective(self, config: "Config") -> dict[str, Any]:
         found = with_place(super().effective(config), config, "rationales" in self.inputs(config))
-        if config.groups["algorithm"].rollout == "exact":  # a group is all candidates
+        if config.algorithm.rollout.name == "exhaust":  # a group is all candidates
             del found["knobs"]["num_generations"], found["knobs"]["max_completion_length"]
+        if config.algorithm.rollout.name == "lists":  # the line that asks for one
+            found["knobs"]["listing"] = config.prompt.listing
         return found
 
     def check(self, config: "Config") -> None:
@@ -60,22 +63,48 @@ class Grpo(Stage, GrpoOptions):
         self.check_inflation(config)
         self.check_thoughts(config)
         self.check_trainer(config)
-        algorithm = config.groups["algorithm"]
-        algorithm.check(config)
-        candidates = parsed(config.stages["prepare"].train_protocol)[1] + 1
-        if algorithm.rollout == "beam" and self.num_generations > candidates:
+        config.algorithm.check(config)
+        self.check_catalogue(config)
+        self.check_vllm(config)
+
+    def check_catalogue(self, config: "Config") -> None:
+        """Refuse groups that the candidates of a prompt cannot fill, or are too many to score."""
+        protocol, rollout = config.stages["prepare"].train_protocol, config.algorithm.rollout.name
+        candidates = size_of(protocol)
+        if rollout == "beam" and self.num_generations > candidates:
             raise Refusal(
                 f"grpo.num_generations={self.num_generations}: a training prompt has {candidates} "
                 "candidates, and a beam search names each once",
-                allowed=f"at most {candidates} with algorithm.rollout=beam",
-                do=f"type grpo.num_generations={candidates}, or another algorithm.rollout",
+                allowed=f"at most {candidates} with algorithm/rollout=beam",
+                do=f"type grpo.num_generations={candidates}, or another algorithm/rollout",
             )
-        if self.vllm and (algorithm.rollout != "sample" or algorithm.constrained):
+        items = getattr(config.algorithm.rollout, "items", 1)
+        if items > candidates:
             raise Refusal(
-                f"grpo.vllm=true: algorithm.rollout={algorithm.rollout} with "
-                f"algorithm.constraint={algorithm.constrained} is not written by vLLM",
-                allowed="free sampling: algorithm.rollout=sample algorithm.constraint=null",
-                do="type algorithm.rollout=sample algorithm.constraint=null, or grpo.vllm=false",
+                f"algorithm.rollout.items={items}: a training prompt has {candidates} candidates, "
+                "and a list names none twice",
+                allowed=f"at most {candidates}, or more candidates",
+                do=f"type algorithm.rollout.items={candidates}, or another prepare.train_protocol",
+            )
+        if protocol == FULL and rollout in ("enumerate", "exhaust"):
+            raise Refusal(
+                f"algorithm/rollout={rollout}: with prepare.train_protocol={FULL} it would score "
+                "every item of the catalogue behind each prompt, with gradients",
+                allowed="rollouts that are written through the catalogue's trie",
+                do="type algorithm/rollout=sample algorithm.rollout.constraint=token, or "
+                "algorithm/rollout=beam",
+            )
+
+    def check_vllm(self, config: "Config") -> None:
+        """Refuse vLLM where it could not write the answers."""
+        rollout = config.algorithm.rollout
+        if self.vllm and (rollout.name != "sample" or rollout.held):
+            raise Refusal(
+                f"grpo.vllm=true: algorithm/rollout={rollout.name} with "
+                f"algorithm.rollout.constraint={rollout.held} is not written by vLLM",
+                allowed="free sampling: algorithm/rollout=sample algorithm.rollout.constraint=null",
+                do="type algorithm/rollout=sample algorithm.rollout.constraint=null, or "
+                "grpo.vllm=false",
             )
         if self.vllm and self.lora.item_rows and getattr(config.backbone, "item_tokens", False):
             raise Refusal(
@@ -86,14 +115,14 @@ class Grpo(Stage, GrpoOptions):
 
     def check_inflation(self, config: "Config") -> None:
         """Refuse to stop on inflation where nothing can watch it, or where no best is kept."""
-        algorithm = config.groups["algorithm"]
-        if self.stop_on_inflation and not draws_candidates(algorithm):
+        rollout = config.algorithm.rollout
+        if self.stop_on_inflation and not rollout.draws_candidates:
             raise Refusal(
-                f"grpo.stop_on_inflation={self.stop_on_inflation}: with algorithm.rollout="
-                f"{algorithm.rollout} and algorithm.constraint={algorithm.constrained} the train "
+                f"grpo.stop_on_inflation={self.stop_on_inflation}: with algorithm/rollout="
+                f"{rollout.name} and algorithm.rollout.constraint={rollout.held} the train "
                 "reward is not of draws among the candidates, as that of the probe is",
-                allowed="algorithm.rollout=enumerate, or sample with algorithm.constraint=token",
-                do="type grpo.stop_on_inflation=null, or algorithm.rollout=enumerate",
+                allowed="algorithm/rollout=enumerate, or sample with its constraint=token",
+                do="type grpo.stop_on_inflation=null, or algorithm/rollout=enumerate",
             )
         if self.stop_on_inflation and not (self.probe and self.probe.keep == "best"):
             raise Refusal(
@@ -107,13 +136,13 @@ class Grpo(Stage, GrpoOptions):
         """Refuse thoughts before answers where nothing could write them."""
         if config.prompt.inject != "completion":
             return
-        algorithm = config.groups["algorithm"]
-        if algorithm.rollout != "sample" or algorithm.constrained:
+        rollout = config.algorithm.rollout
+        if rollout.name != "sample" or rollout.held:
             raise Refusal(
-                f"prompt.inject=completion: algorithm.rollout={algorithm.rollout} with "
-                f"algorithm.constraint={algorithm.constrained} writes answers alone, no thoughts",
-                allowed="free sampling: algorithm.rollout=sample algorithm.constraint=null",
-                do="type algorithm.rollout=sample algorithm.constraint=null, or "
+                f"prompt.inject=completion: algorithm/rollout={rollout.name} with "
+                f"algorithm.rollout.constraint={rollout.held} writes answers alone, no thoughts",
+                allowed="free sampling: algorithm/rollout=sample algorithm.rollout.constraint=null",
+                do="type algorithm/rollout=sample algorithm.rollout.constraint=null, or "
                 "prompt.inject=prompt",
             )
         if self.max_completion_length is None:
@@ -126,8 +155,7 @@ class Grpo(Stage, GrpoOptions):
 
     def check_trainer(self, config: "Config") -> None:
         """Refuse what the trainer would not heed, and what a resumed run could not repeat."""
-        exact = config.groups["algorithm"].rollout == "exact"
-        idle = (*IDLE, *(() if self.vllm else WRITING), *(LOSS if exact else ()))
+        idle = (*IDLE, *LOSS, *(() if self.vllm else WRITING))
         check_trainer_args(self.name, self.trainer_args, idle)
         if self.lora.dropout:
             raise Refusal(
@@ -135,12 +163,12 @@ class Grpo(Stage, GrpoOptions):
                 allowed="0.0: rollouts, policy and reference are one distribution at the start",
                 do="type grpo.lora.dropout=0.0",
             )
-        rounds = self.trainer_args.get("num_iterations", 1)
+        rounds = self.num_iterations
         if self.save_steps % rounds:
             raise Refusal(
                 f"grpo.save_steps={self.save_steps}: a generation is used for {rounds} steps, "
                 "and what is left of it is in no checkpoint",
-                allowed=f"a multiple of grpo.trainer_args.num_iterations={rounds}",
+                allowed=f"a multiple of grpo.num_iterations={rounds}",
                 do=f"type grpo.save_steps={self.save_steps * rounds}",
             )
 

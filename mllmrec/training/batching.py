@@ -1,6 +1,7 @@
 """Batches of rows of like length, in an order of the seed and the epoch; parts that fit memory."""
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -36,6 +37,20 @@ class LengthSampler(Sampler[int]):
         batches = order[:whole].reshape(-1, self.batch_size)
         yield from draw.permutation(batches, axis=0).ravel().tolist()
         yield from order[whole:].tolist()  # the one batch that is not full comes last
+
+
+def steps_reading(tokens: float, sampler: LengthSampler) -> int:
+    """The fewest batches of a sampler, epoch after epoch, with so many tokens; one at least."""
+    steps, left = 0, tokens
+    for epoch in count():
+        sampler.set_epoch(epoch)
+        order = np.fromiter(sampler, dtype=np.int64)
+        starts = np.arange(0, len(order), sampler.batch_size)
+        read = np.add.reduceat(sampler.lengths[order], starts).cumsum()
+        if read[-1] >= left:
+            return max(1, steps + int(np.searchsorted(read, left)) + 1)
+        steps, left = steps + len(starts), left - float(read[-1])
+    raise AssertionError("epochs have no end")
 
 
 def parts(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 from transformers import set_seed
 from trl import GRPOConfig
 
-from mllmrec.algorithm.base import Algorithm, draws_candidates
+from mllmrec.algorithm.base import Algorithm
+from mllmrec.answer import judge as verdict_of
+from mllmrec.answer import parse
 from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import load_model, load_tokenizer
 from mllmrec.errors import Refusal
@@ -24,8 +25,12 @@ from mllmrec.scoring.attention import positions_of
 from mllmrec.seeds import seed_for
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
-from mllmrec.training.exact import Exact
+from mllmrec.training.catalogue import Catalogue
+from mllmrec.training.exact import Exhausting
 from mllmrec.training.grpo_trainer import Trainer
+from mllmrec.training.known import Known
+from mllmrec.training.latent import Trying
+from mllmrec.training.lists import Listing, longest
 from mllmrec.training.options import GrpoOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import carried, drafts
@@ -38,7 +43,9 @@ KINDS: dict[str, type[Trainer]] = {
     "enumerate": Enumerating,
     "sample": Sampling,
     "beam": Beaming,
-    "exact": Exact,
+    "exhaust": Exhausting,
+    "latent": Trying,
+    "lists": Listing,
 }
 
 
@@ -52,35 +59,37 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
     set_seed(seed_for(job.seed, label))
     model = load_model(job.inputs["model"], backbone)
     answers = {
-        item: prompt.encode_answer(tokenizer, prompt.answer_text(item, title))
+        item: tuple(prompt.encode_answer(tokenizer, prompt.answer_text(item, title)))
         for item, title in prepared.titles.items()
     }
-    room = room_for(answers, options)
+    algorithm, titles = job.group(Algorithm), prompt.shown(prepared.titles)
+    items = getattr(algorithm.rollout, "items", None)  # of a list; null where it is one answer
+    room = room_for(longest(answers, items, tokenizer), options)
     limit = positions_of(model)
     ids = sample_ids(prepared, "train")
     check_enough(options, len(ids))
     hints = carried(job.inputs, ids, options.cot_prob, job.seed, label)
     counts: Counter[str] = Counter()
-    make = row_maker(prepared, prompt, words, tokenizer, limit, room, hints, counts)
+    make = row_maker(prepared, prompt, words, tokenizer, limit, room, hints, counts, items)
     rows = stored(blocks(prepared, "train"), make, job.scratch / "rows.arrow")
-    group = group_size(options, job.group(Algorithm), lengths(rows, "candidates"))
     rewards: Mapping[str, Reward] = job.groups["reward"]
-    kind = Trainer if options.vllm else KINDS[job.group(Algorithm).rollout]
+    embeddings = model.get_input_embeddings().weight  # before an adapter is put around them
+    kind = Trainer if options.vllm else KINDS[algorithm.rollout.name]
     trainer = kind(
         model=model,
-        reward_funcs=[
-            judge(name, reward, prompt.shown(prepared.titles)) for name, reward in rewards.items()
-        ],
-        args=grpo_arguments(options, job, rewards, room, group, label),
+        reward_funcs=[judge(name, reward, titles) for name, reward in rewards.items()],
+        args=grpo_arguments(options, job, rewards, room, label),
         train_dataset=rows.remove_columns("ids"),  # TRL would walk them at every step
         processing_class=tokenizer,
         peft_config=lora_config(options.lora, backbone, tokenizer),
     )
-    equip(trainer, options, job.group(Algorithm), answers)
+    equip(trainer, options, algorithm, Known(answers, embeddings), titles)
+    if not lengths(rows, "candidates").any():  # a sample that lists any has its target at least
+        trainer.catalogue = Catalogue(prepared, answers)
     trainer.prompts = Prompts(rows)
     if options.probe:
         probe = Probe(
-            *(options.probe, prepared, prompt, words, tokenizer, limit, job.seed),
+            *(options.probe, prepared, prompt, words, tokenizer, limit, job.sample_seed),
             hints=drafts(job.inputs["hints"]) if "hints" in job.inputs else None,
             rewards=rewards,
         )
@@ -90,7 +99,7 @@ def run_grpo(options: GrpoOptions, job: Job, label: str) -> Metrics:
             job.scratch / "best",
             job.log,
             patience=options.stop_on_inflation,
-            is_like_training=draws_candidates(job.group(Algorithm)),
+            is_like_training=algorithm.rollout.draws_candidates,
         )
         trainer.add_callback(watch)
     metrics = train(trainer, job, label)
@@ -103,7 +112,6 @@ def grpo_arguments(
     job: Job,
     rewards: Mapping[str, Reward],
     room: int,
-    group: int,
     label: str,
 ) -> GRPOConfig:
     return arguments(
@@ -111,9 +119,10 @@ def grpo_arguments(
         options,
         job,
         label,
-        rows=group,
+        rows=options.num_generations,
         beta=options.beta,
-        num_generations=group,
+        num_generations=options.num_generations,
+        num_iterations=options.num_iterations,
         steps_per_generation=1,  # a step is one batch, so its groups are whole
         max_completion_length=room,
         reward_weights=[reward.weight for reward in rewards.values()],
@@ -121,7 +130,7 @@ def grpo_arguments(
         vllm_mode="colocate",
         router_aux_loss_coef=0.0,  # log-probabilities are all that the shared forward gives
         disable_dropout=True,  # rollouts, policy and reference are one distribution at the start
-        **job.group(Algorithm).trainer_args(),
+        **job.group(Algorithm).trainer_args(vllm=options.vllm),
     )
 
 
@@ -136,36 +145,34 @@ def check_vllm() -> None:
         )
 
 
-def group_size(options: GrpoOptions, algorithm: Algorithm, candidates: np.ndarray) -> int:
-    """The completions of one prompt: as many as were asked for, or all candidates.
-
-    Raises:
-        Refusal: the prompts have unequal numbers of candidates, which no batch could hold.
-    """
-    if algorithm.rollout != "exact":
-        return options.num_generations
-    fewest, most = int(candidates.min()), int(candidates.max())
-    if fewest < most:
-        raise Refusal(
-            f"algorithm=exact: prompts have from {fewest} to {most} candidates",
-            allowed="as many candidates for every prompt",
-            do="type algorithm=grpo, or prepare.train_protocol with fewer negatives",
-        )
-    return most
-
-
 def equip(
-    trainer: Any, options: GrpoOptions, algorithm: Algorithm, answers: Mapping[str, Sequence[int]]
+    trainer: Any,
+    options: GrpoOptions,
+    algorithm: Algorithm,
+    known: Known,
+    titles: Mapping[str, str],
 ) -> None:
     """Hand a trainer what TRL's constructor has no place for."""
-    trainer.answers, trainer.tokens_per_batch = answers, options.tokens_per_batch
-    trainer.constraint = algorithm.constrained
-    trainer.by_std = getattr(algorithm, "scale_rewards", None) == "group"
+    if options.vllm:
+        trainer.answers, trainer.tokens_per_batch = known.answers, options.tokens_per_batch
+        return
+    trainer.compose(algorithm, known, hearer(titles), options.tokens_per_batch)
     epochs = options.epochs or (options.max_steps or 0) * options.batch_size / len(
         trainer.train_dataset
     )
-    if isinstance(trainer, Enumerating) and trainer.beta and epochs > 1:
-        trainer.kept = ReferenceScores()
+    if isinstance(trainer, Enumerating) and trainer.needs_reference and epochs > 1:
+        trainer.kept = None if trainer.more_or_synced else ReferenceScores()
+
+
+def hearer(titles: Mapping[str, str]) -> Callable[[str, Collection[str]], str | None]:
+    """What reads a completion as the candidate that it names, None where it names none."""
+
+    def hear(text: str, candidates: Collection[str]) -> str | None:
+        answer = parse(text)
+        named = answer is not None and verdict_of(answer, candidates, titles) == "candidate"
+        return answer.item_id if named and answer else None
+
+    return hear
 
 
 def check_enough(options: GrpoOptions, samples: int) -> None:
@@ -187,16 +194,30 @@ def row_maker(
     room: int,
     hints: Mapping[str, str],
     counts: Counter[str],
+    items: int | None = None,
 ) -> Callable[[pl.DataFrame], list[dict[str, Any]]]:
     """What makes training samples prompts, a share of them with a rationale, none too long.
 
-    ``counts`` gathers what had to be left out for it.
+    ``counts`` gathers what had to be left out for it; ``items`` are those of a list that is asked
+    for, None where one answer is.
     """
     thinking = prompt.inject == "completion"
 
     def make(some: pl.DataFrame) -> list[dict[str, Any]]:
         fit = fitted(
-            *(some, "train", prepared, prompt, words, tokenizer, limit, room, hints, thinking)
+            *(
+                some,
+                "train",
+                prepared,
+                prompt,
+                words,
+                tokenizer,
+                limit,
+                room,
+                hints,
+                thinking,
+                items,
+            )
         )
         counts.update(fit.counts)
         return prompt_rows(fit, prompt, hints)
@@ -209,7 +230,8 @@ def prompt_rows(
 ) -> list[dict[str, Any]]:
     """One row a sample: the conversation and its tokens, and what its reward must know of it."""
     samples = fit.samples
-    columns = zip(samples["sample_id"], fit.made, samples["target"], samples["train"], strict=True)
+    known = (samples[name] for name in ("target", "train", "history", "user_id"))
+    columns = zip(samples["sample_id"], fit.made, *known, strict=True)
     return [
         {
             "sample_id": id,
@@ -217,19 +239,20 @@ def prompt_rows(
             "ids": made.ids,
             "target": target,
             "candidates": candidates.to_list(),
+            "history": history.to_list(),
+            "user_id": user,
             "hinted": id in hinted,
         }
-        for id, made, target, candidates in columns
+        for id, made, target, candidates, history, user in columns
     ]
 
 
-def room_for(answers: Mapping[str, Sequence[int]], options: GrpoOptions) -> int:
+def room_for(longest: int, options: GrpoOptions) -> int:
     """The tokens that a completion may have: what was asked, or the longest answer's.
 
     Raises:
         Refusal: an answer would not fit.
     """
-    longest = max(map(len, answers.values()))
     asked = options.max_completion_length
     if asked is not None and asked < longest:
         raise Refusal(

@@ -15,6 +15,7 @@ from trl.trainer.utils import RepeatSampler
 from mllmrec import ranks
 from mllmrec.parallel.sharding import spread
 from mllmrec.scoring.book import Book, Pair, book_of, pairs_of, rows_of
+from mllmrec.scoring.choosers import Node
 from mllmrec.scoring.packed import Scores, batches, by_row, fitting, joined, token_logps
 from mllmrec.scoring.trie import Row, Tokens, pack
 from mllmrec.seeds import seed_for
@@ -64,6 +65,9 @@ class Trainer(GRPOTrainer):
     tokens_per_batch: int
     book: Book | None = None  # what the rollouts know of their completions' scores
     owed: Owed | None = None  # what has a gradient that is still to be settled
+    leads: Mapping[tuple[int, ...], Node] | None = (
+        None  # by prompt, where scores are among what leads on
+    )
 
     def _move_model_to_device(self, model: Any, device: torch.device) -> None:
         super()._move_model_to_device(spread(model), device)
@@ -121,19 +125,25 @@ class Trainer(GRPOTrainer):
         elif torch.is_grad_enabled():
             book = self.policy(model, pairs)
         else:
-            book = self.book = self.book or self.scored(model, rows_of(pairs))
+            book = self.book = self.book or self.scored(model, self.packed(pairs))
         logps, entropies = book.look_up(pairs, logits_to_keep)
         return logps, entropies if compute_entropy else None, None
 
+    def packed(self, pairs: Sequence[Pair]) -> list[Row]:
+        """What is scored for these pairs: a row a prompt."""
+        return rows_of(pairs)
+
     def reference(self, model: Any, pairs: Sequence[Pair]) -> Book:
-        return self.scored(model, rows_of(pairs), entropy=False)
+        return self.scored(model, self.packed(pairs), entropy=False)
 
     def policy(self, model: Any, pairs: Sequence[Pair]) -> Book:
         """The policy's scores, as part of a graph that leads to the weights or is yet to."""
         known = self.book if self.num_iterations == 1 else None  # else the weights have moved
+        if known and not all(pair in known.starts for pair in pairs if pair[1]):
+            known = None  # a loss wants more than what was rolled out
         if known and known.scores.logps.requires_grad:
             return known
-        rows = rows_of(pairs)
+        rows = self.packed(pairs)
         if ranks.count() == 1 and sum(row.size for row in rows) <= self.tokens_per_batch:
             return self.scored(model, rows)
         if known is None:
@@ -154,7 +164,7 @@ class Trainer(GRPOTrainer):
             for part, counts in self.parts(owed.rows):
                 few = [owed.rows[i] for i in part]
                 with self.accelerator.autocast():
-                    made = token_logps(self.model, few, self.temperature)
+                    made = token_logps(self.model, few, self.temperature, allowed=self.allowed(few))
                 gradient = owed.gradient(few)
                 made.logps.backward(gradient if counts else torch.zeros_like(gradient))
         ranks.sum_gradients(self.model.parameters())
@@ -173,10 +183,15 @@ class Trainer(GRPOTrainer):
         for part, _ in parts:
             few = [rows[i] for i in part]
             with self.accelerator.autocast():
-                found.append(token_logps(model, few, self.temperature, entropy))
+                allowed = self.allowed(few)
+                found.append(token_logps(model, few, self.temperature, entropy, allowed))
         if ranks.count() == 1:
             return book_of([rows[i] for part, _ in parts for i in part], joined(found))
         return self.exchanged(rows, [p for p, counts in parts if counts], found)
+
+    def allowed(self, rows: Sequence[Row]) -> list[Node] | None:
+        """The tries within which these rows are scored; None: under the whole vocabulary."""
+        return None if self.leads is None else [self.leads[tuple(row.prompt)] for row in rows]
 
     def exchanged(
         self, rows: Sequence[Row], parts: Sequence[list[int]], found: Sequence[Scores]

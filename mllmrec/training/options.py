@@ -11,6 +11,8 @@ from mllmrec.schema import Model, NoEffect
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+# of a stage; an identity has it beside the knobs (``Stage.seed_of``)
+Seed = Annotated[Annotated[int, Field(ge=0, lt=2**31)] | None, NoEffect()]
 
 
 class Optimisation(Model):
@@ -99,15 +101,19 @@ class PretrainOptions(Optimisation):
 class GrpoOptions(Optimisation):
     """``batch_size`` is in prompts, each with its ``num_generations`` (G) completions.
 
-    ``beta``: weight of the KL term against the merged SFT model (β). ``max_completion_length``:
-    in tokens; null is the longest answer. ``vllm``: sampled answers are written by vLLM.
+    ``beta``: weight of the KL term against the merged SFT model (β). ``num_iterations``: optimiser
+    steps that a batch of rollouts is learnt from (μ). ``max_completion_length``: in
+    tokens; null is the longest answer. ``vllm``: sampled answers are written by vLLM.
     ``stop_on_inflation``: looks of the probe in a row after which an inflated reward ends the
-    run (``training.inflation``); null only charts it.
+    run (``training.inflation``); null only charts it. ``seed``: of everything random here but
+    which samples the probe has; null is the top's, so that several share all that lies below.
     """
 
+    seed: Seed
     cot_prob: Share
     beta: Annotated[float, Field(ge=0)]
     num_generations: Annotated[int, Field(ge=2)]
+    num_iterations: Count
     max_completion_length: Count | None
     vllm: bool
     stop_on_inflation: Count | None

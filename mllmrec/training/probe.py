@@ -6,31 +6,30 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-from scipy.special import softmax
 from transformers import TrainerCallback
 
 from mllmrec import ranking, ranks
 from mllmrec.artifacts import write_json
+from mllmrec.dataset.candidates import FULL
+from mllmrec.dataset.full import unlisted
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
 from mllmrec.rendering import fitted
 from mllmrec.reward.base import Reward
 from mllmrec.schema import Words
-from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Metrics
 from mllmrec.training.adapter import save_adapter
+from mllmrec.training.choices import Listed, Unlisted
 from mllmrec.training.inflation import INFLATION, NDCG, TRAIN, inflation, is_inflated, mean_reward
 from mllmrec.training.options import ProbeOptions
 
 log = logging.getLogger(__name__)
 
-TOKENS_PER_BATCH = 1024
-
 
 class Probe:
     """Ranks the candidates of validation samples, plainly and, where there are hints, with them.
+
+    Under the protocol ``full`` they are the whole catalogue, ranked as evaluation ranks it by id.
 
     ``rewards`` are those of GRPO: then the probe also tells the expected reward of the policy
     held to the candidates, with no draws and so no noise.
@@ -50,19 +49,17 @@ class Probe:
         rewards: Mapping[str, Reward] | None = None,
     ) -> None:
         samples = prepared.chosen("validation", options.samples, seed, "probe")
-        candidates = samples[options.protocol].to_list()
-        answer = {
-            item: prompt.answer_text(item, prepared.titles[item])
-            for item in {item for row in candidates for item in row}
-        }
-        tokens = {item: prompt.encode_answer(tokenizer, text) for item, text in answer.items()}
-        self.answers = [[tokens[item] for item in row] for row in candidates]
-        room = max(map(len, tokens.values()))
+        told = prepared, prompt, tokenizer, rewards or {}
+        self.choices: Listed | Unlisted
+        if options.protocol == FULL:
+            self.choices, samples = Unlisted(samples, *told), unlisted(samples)
+        else:
+            self.choices = Listed(samples, options.protocol, *told)
 
         def encoded(rationales: Mapping[str, str]) -> list[list[int]]:
             fit = fitted(
-                *(samples, options.protocol, prepared, prompt, words, tokenizer, limit, room),
-                rationales,
+                *(samples, options.protocol, prepared, prompt, words, tokenizer, limit),
+                *(self.choices.room, rationales),
             )
             return [one.ids for one in fit.made]
 
@@ -70,55 +67,21 @@ class Probe:
         if hints is not None:
             self.views["hint/"] = encoded(hints)
             log.info("probe: %d of %d samples have a hint", len(hints), len(samples))
-        targets = samples["target"].to_list()
-        self.targets = [row.index(target) for row, target in zip(candidates, targets, strict=True)]
-        self.payoffs = payoffs(samples, options.protocol, answer, prompt, prepared, rewards or {})
         self.seed = seed
 
     def measure(self, model: Any) -> Metrics:
         """HR@1, NDCG@5, MRR and the expected reward, of each view of the probe."""
         found: Metrics = {}
         for view, prompts in self.views.items():
-            scores = answer_logps(model, prompts, self.answers, TOKENS_PER_BATCH)
-            ranks = ranking.ranks(ranking.table(scores), self.targets, seed=self.seed)
+            ranks, reward = self.choices.look(model, prompts, self.seed)
             found[f"probe/{view}hr@1"] = float(ranking.hit_rate(ranks, 1).mean())
             found[f"probe/{view}ndcg@5"] = float(ranking.ndcg(ranks, 5).mean())
             found[f"probe/{view}mrr"] = float(ranking.mrr(ranks).mean())
-            if self.payoffs:
-                found[f"probe/{view}reward"] = expected(scores, self.payoffs)
+            if reward is not None:
+                found[f"probe/{view}reward"] = reward
         if "probe/hint/reward" in found:
             found["probe/hint_gap"] = found["probe/hint/reward"] - found["probe/reward"]
         return found
-
-
-def payoffs(
-    samples: pl.DataFrame,
-    protocol: str,
-    answer: Mapping[str, str],
-    prompt: Prompt,
-    prepared: Prepared,
-    rewards: Mapping[str, Reward],
-) -> list[list[float]]:
-    """The weighted reward of each candidate's answer, by sample; nothing where there are none."""
-    if not rewards:
-        return []
-    titles = prompt.shown(prepared.titles)
-    return [
-        [
-            sum(
-                reward.weight * reward(answer[item], target=target, candidates=row, titles=titles)
-                for reward in rewards.values()
-            )
-            for item in row
-        ]
-        for row, target in zip(samples[protocol].to_list(), samples["target"], strict=True)
-    ]
-
-
-def expected(scores: Sequence[Sequence[float]], payoffs: Sequence[Sequence[float]]) -> float:
-    """Mean over samples of Σ p(candidate) · reward, p ∝ π(answer)."""
-    rows = zip(scores, payoffs, strict=True)
-    return float(np.mean([softmax(np.array(row)) @ np.array(paid) for row, paid in rows]))
 
 
 class ProbeCallback(TrainerCallback):

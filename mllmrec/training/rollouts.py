@@ -1,4 +1,4 @@
-"""How the answers of a group come about: a trainer for each value of ``algorithm.rollout``."""
+"""How the answers of a group come about: a trainer for each ``algorithm/rollout``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,30 +14,12 @@ from mllmrec.scoring.choosers import Written
 from mllmrec.scoring.packed import Scores, log_choice
 from mllmrec.scoring.trie import Row, Tokens, pack
 from mllmrec.seeds import seed_for, share_of
-from mllmrec.training.grpo_trainer import Trainer
+from mllmrec.training.composed import Composed
 from mllmrec.training.reference import ReferenceScores
-
-Groups = Sequence[Sequence[list[int]]]  # of each sample, the tokens of its completions
-
-
-class Rolling(Trainer):
-    """What the ways have in common: a group a sample, in the order that TRL repeats its rows."""
-
-    def _generate_single_turn(self, *_: Any, **__: Any) -> tuple[list[list[int]], None]:
-        groups = self.roll(self.rows[:: self.num_generations])
-        return [tokens for group in groups for tokens in group], None
-
-    def roll(self, samples: Sequence[Any]) -> Groups:
-        raise NotImplementedError
-
-    def prompt(self, sample: Any) -> list[int]:
-        return self.prompts[sample["sample_id"]]
-
-    def candidates(self, sample: Any) -> list[Tokens]:
-        return [self.answers[item] for item in sample["candidates"]]
+from mllmrec.training.rolling import Groups
 
 
-class Enumerating(Rolling):
+class Enumerating(Composed):
     """Draws each group from the exact distribution over its prompt's candidates.
 
     One pass scores them all. Where it is cheap to keep, that pass is the policy's as well, and
@@ -45,24 +27,35 @@ class Enumerating(Rolling):
     """
 
     constraint: Literal["token", "sequence"]
-    charts_tokens = True  # whether TRL's loss is taken, which charts the entropy of tokens
+    charts_tokens = True  # whether the entropy of tokens is charted
     kept: ReferenceScores | None = None  # None: no sample comes twice
     tables: dict[str, Row]  # this step's samples with all of their candidates
 
-    def roll(self, samples: Sequence[Any]) -> Groups:
+    def roll(self, samples: Sequence[Any], draws: int) -> Groups:
         self.score(samples)
-        return [
-            [list(row.answers[place]) for place in self.draw(id, mass)]
-            for (id, row), mass in zip(self.tables.items(), self.chances, strict=True)
+        drawn = [
+            self.draw(id, mass, draws) for id, mass in zip(self.tables, self.masses, strict=True)
         ]
+        self.drawn_by = np.concatenate(
+            [mass[places] for mass, places in zip(self.masses, drawn, strict=True)]
+        )
+        rows = self.tables.values()
+        return [
+            [row.answers[place] for place in places]
+            for row, places in zip(rows, drawn, strict=True)
+        ]
+
+    def chances(self) -> list[float]:
+        found: list[float] = self.drawn_by.tolist()
+        return found
 
     def score(self, samples: Sequence[Any]) -> None:
         """All candidates of these samples, and the probability of each to be drawn."""
-        self.tables = {s["sample_id"]: pack(self.prompt(s), self.candidates(s)) for s in samples}
+        self.tables = {s["sample_id"]: pack(self.prompt(s), self.listed(s)) for s in samples}
         rows = list(self.tables.values())
         with torch.set_grad_enabled(self.keeps(rows)):
             self.book = self.scored(self.model, rows, self.charts_tokens)
-        self.chances = self.choices(rows, self.book)
+        self.masses = self.choices(rows, self.book)
 
     def keeps(self, rows: Sequence[Row]) -> bool:
         """Whether the drawing pass serves as the policy's too.
@@ -72,11 +65,24 @@ class Enumerating(Rolling):
         part, as its memory stays until the step's end, and the last pass before the weights move.
         """
         total, answers = sum(row.size for row in rows), sum(row.nodes for row in rows)
+        return self.may_keep(rows) and 2 * answers <= total - answers
+
+    def may_keep(self, rows: Sequence[Row]) -> bool:
+        """Whether the graph of a pass over these rows can stay until the step's end."""
         return (
             self.num_iterations == 1
+            and not self.more_or_synced
             and self.most(rows) <= self.tokens_per_batch
-            and 2 * answers <= total - answers
         )
+
+    @property
+    def more_or_synced(self) -> bool:
+        """Whether a pass over a step's prompts may not be its last before the loss.
+
+        More prompts may be rolled out, or weights be put aside for a reference that is synced.
+        """
+        parts = self.algorithm.group.values()
+        return bool(self.synced.every) or any(part.draws_more for part in parts)
 
     def most(self, rows: Sequence[Row]) -> float:
         """The tokens of the rank that takes most; where weights are sharded no pass is kept."""
@@ -85,8 +91,12 @@ class Enumerating(Rolling):
         sizes = [row.size for row in rows]
         return max(sum(sizes[i] for i in share) for share in ranks.shares(sizes))
 
+    def listed(self, sample: Any) -> list[Tokens]:
+        """The answers that a sample may be given."""
+        return [self.answers[item] for item in self.candidates(sample)]
+
     def imagined(self, sample: Any) -> Sequence[Tokens]:
-        return self.candidates(sample)
+        return self.listed(sample)
 
     def choices(self, rows: Sequence[Row], book: Book) -> list[np.ndarray]:
         """The probability of each candidate, by row, in float64."""
@@ -94,12 +104,11 @@ class Enumerating(Rolling):
         chances = log_choice(rows, logps, self.constraint).exp().cpu().numpy()
         return np.split(chances, np.cumsum([len(row.answers) for row in rows])[:-1])
 
-    def draw(self, sample_id: str, mass: np.ndarray) -> list[int]:
+    def draw(self, sample_id: str, mass: np.ndarray, draws: int) -> list[int]:
         """A candidate for each place of the group, by a number of (seed, step, sample, place)."""
         step, below = self.state.global_step, mass.cumsum()
         numbers = [
-            share_of(self.args.seed, "rollout", step, sample_id, place)
-            for place in range(self.num_generations)
+            share_of(self.args.seed, "rollout", step, sample_id, place) for place in range(draws)
         ]
         found = np.searchsorted(below, np.array(numbers) * below[-1], side="right")
         return np.minimum(found, len(mass) - 1).tolist()
@@ -123,12 +132,12 @@ class Enumerating(Rolling):
             self.kept.load(Path(resume_from_checkpoint))
 
 
-class Writing(Rolling):
+class Writing(Composed):
     """What is written token by token; the decoder tells the scores of what it wrote."""
 
-    def roll(self, samples: Sequence[Any]) -> Groups:
+    def roll(self, samples: Sequence[Any], draws: int) -> Groups:
         with self.accelerator.autocast():
-            groups = self.write(samples)
+            groups = self.write(samples, draws)
         prompts = [tuple(self.prompt(sample)) for sample in samples]
         found = {
             (prompt, tuple(one.tokens)): one
@@ -145,7 +154,7 @@ class Writing(Rolling):
         self.book = written(found, scores)
         return [[one.tokens for one in group] for group in groups]
 
-    def write(self, samples: Sequence[Any]) -> list[list[Written]]:
+    def write(self, samples: Sequence[Any], draws: int) -> list[list[Written]]:
         raise NotImplementedError
 
 
@@ -154,12 +163,12 @@ class Sampling(Writing):
 
     constraint: Literal["token"] | None
 
-    def write(self, samples: Sequence[Any]) -> list[list[Written]]:
+    def write(self, samples: Sequence[Any], draws: int) -> list[list[Written]]:
         step = self.state.global_step
         seeds = [
             [
                 seed_for(self.args.seed, "rollout", step, sample["sample_id"], place)
-                for place in range(self.num_generations)
+                for place in range(draws)
             ]
             for sample in samples
         ]
@@ -172,7 +181,7 @@ class Sampling(Writing):
             room=self.max_completion_length,
             temperature=self.temperature,
             top_p=self.top_p,
-            answers=list(map(self.candidates, samples)) if self.constraint else None,
+            trie_of=(lambda i: self.trie(samples[i])) if self.constraint else None,
             tokens_per_batch=self.tokens_per_batch,
         )
 
@@ -180,12 +189,13 @@ class Sampling(Writing):
 class Beaming(Writing):
     """The most probable distinct candidates, by a beam search through their trie."""
 
-    def write(self, samples: Sequence[Any]) -> list[list[Written]]:
-        return decode.beams(
+    def write(self, samples: Sequence[Any], draws: int) -> list[list[Written]]:
+        return decode.searched(
             self.model,
             list(map(self.prompt, samples)),
-            list(map(self.candidates, samples)),
-            self.num_generations,
+            lambda i: self.trie(samples[i]),
+            draws,
+            room=self.max_completion_length,
             pad_id=self._tokenizer.pad_token_id,
             tokens_per_batch=self.tokens_per_batch,
         )

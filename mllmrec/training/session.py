@@ -4,6 +4,7 @@ import logging
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,24 @@ from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from mllmrec import ranks
-from mllmrec.artifacts import write_json
+from mllmrec.artifacts import write_json, write_times
 from mllmrec.errors import Refusal
 from mllmrec.progress import lasting
 from mllmrec.seeds import seed_for
 from mllmrec.stage.base import Job
 from mllmrec.training.adapter import save_adapter
+from mllmrec.training.clock import Clock
 from mllmrec.training.inflation import NDCG, summary
 from mllmrec.training.options import Optimisation, ProbeOptions
 from mllmrec.training.rehearsal import Rehearsal
+from mllmrec.training.times import TIMES, course
 
 log = logging.getLogger(__name__)
 
 WHOLE = "whole"  # a marker within a checkpoint, written after everything else of it
+TOKENS = "tokens"  # what a policy has read with gradients, from the first step on
+# Of a log entry, what another run of the same command would have otherwise.
+VOLATILE = ("runtime", "per_second", "step_time", "total_flos", "epoch", "train_loss", *TIMES)
 
 
 def arguments(
@@ -143,13 +149,15 @@ def whole_ones(checkpoints: Path) -> list[Path]:
 def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     """Train to the end, from the newest whole checkpoint if there is one.
 
-    ``history.json`` keeps every number by its step; a resumed run writes the same file.
+    ``history.json`` keeps every number by its step; a resumed run writes the same file. Times are
+    kept apart, for the manifest.
 
     Returns:
         The last value of every number; ``start`` and ``end`` of the reward and of the probe.
     """
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
+    trainer.callback_handler.callbacks.insert(0, Clock())  # so that it stops before others work
     trainer.add_callback(Follow(job, label))
     trainer.add_callback(Rehearsal(trainer, label))
     go_on(trainer, newest_whole(job.scratch / "checkpoints"), label)
@@ -158,6 +166,7 @@ def train(trainer: Trainer, job: Job, label: str) -> dict[str, float]:
     history = [entry for entry in history if len(entry) > 1]  # more than the step
     if ranks.is_main():
         write_json(job.out / "history.json", history)
+        write_times(job.scratch, course(trainer.state.log_history))
     last = {name: value for entry in history for name, value in entry.items() if name != "step"}
     if looks := [entry for entry in history if NDCG in entry]:
         log.info("%s: %s", label, summary(looks))
@@ -191,12 +200,16 @@ def is_over(trainer: Trainer, state: TrainerState) -> bool:
 
 def kept(entry: dict[str, Any]) -> dict[str, float]:
     """The numbers of a log entry by name, but for times and what a resumed run counts anew."""
-    volatile = ("runtime", "per_second", "step_time", "total_flos", "epoch", "train_loss")
     return {
         name: float(value)
         for name, value in sorted(entry.items())
-        if isinstance(value, int | float) and not any(word in name for word in volatile)
+        if isinstance(value, int | float) and not any(word in name for word in VOLATILE)
     }
+
+
+def last_of(history: Sequence[Mapping[str, float]], name: str) -> float:
+    """The last value that was logged by a name; 0 where none was."""
+    return next((float(entry[name]) for entry in reversed(history) if name in entry), 0.0)
 
 
 def trend(history: list[dict[str, float]]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Supervised fine-tuning through TRL: a new adapter, loss on the answer alone."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,13 +25,15 @@ from mllmrec.scoring.attention import positions_of
 from mllmrec.seeds import seed_for, share_of
 from mllmrec.stage.base import Job, Metrics
 from mllmrec.training.adapter import lora_config
-from mllmrec.training.batching import LengthSampler, parts
+from mllmrec.training.batching import LengthSampler, parts, steps_reading
 from mllmrec.training.data import answered_rows
 from mllmrec.training.options import SftOptions
 from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.rationales import carried
 from mllmrec.training.rows import blocks, lengths, sample_ids, stored
-from mllmrec.training.session import arguments, publish_adapter, train
+from mllmrec.training.session import TOKENS, arguments, last_of, publish_adapter, train
+
+log = logging.getLogger(__name__)
 
 
 class RowTrainer(SFTTrainer):
@@ -44,6 +47,11 @@ class RowTrainer(SFTTrainer):
     def __init__(self, *, tokens_per_batch: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.tokens_per_batch = tokens_per_batch
+        self.read: float | None = None  # tokens, padding left out
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        is_step = self.read is not None and "train_runtime" not in logs
+        super().log({**logs, **({TOKENS: self.read} if is_step else {})}, start_time)
 
     def _move_model_to_device(self, model: Any, device: torch.device) -> None:
         super()._move_model_to_device(spread(model), device)
@@ -64,6 +72,9 @@ class RowTrainer(SFTTrainer):
         if count is None:
             count = (inputs["labels"][:, 1:] != -100).sum()
         lengths = inputs["attention_mask"].sum(1).tolist()
+        if self.read is None:  # a resumed run goes on from what its checkpoint had read
+            self.read = last_of(self.state.log_history, TOKENS)
+        self.read += sum(lengths)
         losses = []
         for rows, counts in ranks.parts(lengths, self.cut):
             longest = max(lengths[row] for row in rows)
@@ -113,8 +124,11 @@ class RowTrainer(SFTTrainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
-    """Train an adapter on the backbone (or on a merged model) and leave it in ``job.out``."""
+def run_sft(options: SftOptions, job: Job, label: str, tokens: float | None = None) -> Metrics:
+    """Train an adapter on the backbone (or on a merged model) and leave it in ``job.out``.
+
+    With ``tokens`` for the fewest steps that read at least so many, instead of ``max_steps``.
+    """
     backbone, prompt, words = job.group(Backbone), job.group(Prompt), job.group(Words)
     base = job.inputs.get("model") or backbone.fetch()
     prepared = Prepared.of(job.inputs)
@@ -125,6 +139,11 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
     counts: Counter[str] = Counter()
     make = row_maker(options, job, prepared, prompt, words, tokenizer, limit, label, counts)
     rows = stored(blocks(prepared, "train"), make, job.scratch / "rows.arrow")
+    if tokens is not None:
+        sampler = LengthSampler(lengths(rows), options.batch_size, seed_for(job.seed, label))
+        steps = steps_reading(tokens, sampler)
+        log.info("%s: %d steps read the %.0f tokens that GRPO read", label, steps, tokens)
+        options = options.model_copy(update={"epochs": None, "max_steps": steps})
     trainer = RowTrainer(
         model=get_peft_model(model, lora_config(options.lora, backbone, tokenizer)),
         args=arguments(
@@ -141,7 +160,7 @@ def run_sft(options: SftOptions, job: Job, label: str) -> Metrics:
         tokens_per_batch=options.tokens_per_batch,
     )
     if options.probe:
-        probe = Probe(options.probe, prepared, prompt, words, tokenizer, limit, job.seed)
+        probe = Probe(options.probe, prepared, prompt, words, tokenizer, limit, job.sample_seed)
         trainer.add_callback(ProbeCallback(probe, options.probe, job.scratch / "best", job.log))
     metrics = train(trainer, job, label)
     publish_adapter(trainer.model, options.probe, job)

@@ -12,7 +12,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM, TopPLogitsWarper
 
 from mllmrec.errors import Refusal
 from mllmrec.scoring.attention import NAME
-from mllmrec.scoring.decode import batches, beams, greedy, sample
+from mllmrec.scoring.choosers import Draw, pruned, tree
+from mllmrec.scoring.decode import batches, beams, greedy, sample, searched
 from mllmrec.scoring.packed import answer_logps
 
 PAD, EOS, VOCAB = 0, 2, 32
@@ -199,6 +200,56 @@ def test_constrained_draws_have_the_policys_distribution(model, temperature):
     assert sorted(exact.values())[-2] > 0.02  # so that there is something to draw
     counts = many(model, prompt, answers=[ANSWERS] * 40, temperature=temperature)
     assert agree(counts, exact) > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tokens_that_lead_on_are_those_of_each_continuations_node(seed):
+    """By brute force: one row a prompt for the first token, then one a continuation."""
+    rng, prompts, most = random.Random(seed), 3, 4
+    tries = [tree([[5, n % 4 + 6, *([9] * (n % 3)), EOS] for n in range(12 + b)]) for b in (0, 5)]
+    tries = [tries[rng.randrange(2)] for _ in range(prompts)]
+    draw = Draw([[7 * b + g for g in range(most)] for b in range(prompts)], 6, 1.0, tries, PAD)
+    for step in range(6):
+        count = most if step else 1
+        scores = torch.zeros(prompts * count, VOCAB)
+        found = draw.leads_on(count, scores)
+        for b, g in itertools.product(range(prompts), range(count)):
+            node = draw.nodes[b][g]
+            expected = {*node} if node else {PAD}
+            assert {*found[b * count + g].nonzero()[:, 0].tolist()} == expected
+        tokens = draw(torch.randn(prompts, count, VOCAB).log_softmax(-1))
+        assert tokens.shape == (prompts, most)
+    assert all(node == {} for row in draw.nodes for node in row)
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_a_row_for_all_of_a_prompt_draws_as_a_row_for_each(top_p):
+    logps = torch.randn(2, 1, VOCAB, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    seeds = [[n, n + 1, n + 2] for n in (3, 30)]
+    for tries in (None, [tree(ANSWERS)] * 2):
+        once, each = (Draw(seeds, 4, top_p, tries, PAD) for _ in range(2))
+        assert once(logps).equal(each(logps.expand(2, 3, VOCAB)))
+
+
+def test_tries_are_asked_for_when_their_prompts_turn_comes(model):
+    """One for each prompt; what is written is what answers in lists give, and beams alike."""
+    prompts, seeds = ragged(6), [[n, n + 100] for n in range(6)]
+    root, asked = tree(ANSWERS), []
+
+    def trie_of(i):
+        asked.append(i)
+        return pruned(root, [ANSWERS[i % 5]])
+
+    told = [[answer for answer in ANSWERS if answer != ANSWERS[i % 5]] for i in range(6)]
+    for budget in (1, BUDGET):
+        lazily = some(model, prompts, seeds, trie_of=trie_of, tokens_per_batch=budget)
+        assert sorted(asked) == [*range(6)]
+        listed = some(model, prompts, seeds, answers=told, tokens_per_batch=budget)
+        assert tokens_of(lazily) == tokens_of(listed)
+        asked.clear()
+    few = {"pad_id": PAD, "tokens_per_batch": 1}
+    found = searched(model, prompts, trie_of, 2, room=4, **few)
+    assert tokens_of(found) == tokens_of(beams(model, prompts, told, 2, **few))
 
 
 @pytest.mark.parametrize("constrained", [False, True])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mllmrec.training.batching import LengthSampler, parts
+from mllmrec.training.batching import LengthSampler, parts, steps_reading
 
 LENGTHS = np.random.default_rng(0).integers(10, 100, 1003).tolist()
 
@@ -51,3 +51,21 @@ def test_parts_are_within_the_budget_unless_one_row_alone_is_above_it(budget):
 def test_rows_of_one_part_keep_the_order_of_a_sorted_batch():
     assert parts([5, 5, 6, 9], 36) == [[0, 1, 2, 3]]
     assert parts([9, 5, 6, 5], 15) == [[1, 3], [2], [0]]  # 3 × 6 are above it
+
+
+def test_the_fewest_steps_that_read_so_many_tokens():
+    """Four rows of ten tokens, two a step: 20 a step, epoch after epoch."""
+    rows = LengthSampler([10] * 4, 2, 1)
+    asked = (0, 1, 20, 21, 40, 41, 100, 101)
+    assert [steps_reading(n, rows) for n in asked] == [1, 1, 1, 2, 2, 3, 5, 6]
+
+
+def test_steps_read_what_the_trainers_order_has():
+    """The last batch of an epoch is not full, and its rows are as long as they are."""
+    rows = LengthSampler(LENGTHS, 16, 1)
+    epoch = [sum(LENGTHS[i] for i in order(0)[n : n + 16]) for n in range(0, 1003, 16)]
+    following = sum(LENGTHS[i] for i in order(1)[:16])
+    assert steps_reading(sum(epoch[:9]), rows) == 9 == steps_reading(sum(epoch[:8]) + 1, rows)
+    assert steps_reading(sum(epoch), rows) == 63
+    assert steps_reading(sum(epoch) + following, rows) == 64
+    assert steps_reading(sum(epoch) + following + 1, rows) == 65

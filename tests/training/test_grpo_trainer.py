@@ -19,12 +19,11 @@ def gradients(config, prepared, model, tokenizer, tmp_path):
     rows = [{"sample_id": str(n), **row} for n in range(3)]
     end = tokenizer.eos_token_id
     answers = {item: [*tokenizer(f"[ITEM_{item}]")["input_ids"], end] for item in ITEMS}
-    algorithm = config.groups["algorithm"]
 
-    def run(scale_rewards="group", **pays):
+    def run(scale="group", **pays):
         made, keep = trainer_of(
             *(Enumerating, model, tokenizer, rows, answers, tmp_path),
-            **{**algorithm.trainer_args(), "scale_rewards": scale_rewards},
+            words=[f"algorithm.advantage.scale={scale}"],
             group=8,
             max_steps=1,
             reward_weights=[1.0],

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mllmrec.training import probe as module
+from mllmrec.training.choices import expected
 from mllmrec.training.options import ProbeOptions
-from mllmrec.training.probe import Probe, ProbeCallback, expected
+from mllmrec.training.probe import Probe, ProbeCallback
 from mllmrec.training.session import is_over
 
 OPTIONS = ProbeOptions(samples=2, protocol="uni2", every=2, keep="best")
@@ -94,7 +95,7 @@ def test_a_hint_is_in_its_own_view_and_in_no_other(config, prepared, tokenizer):
     assert not any("zebra" in text for text in plain)
     assert [("zebra" in text) for text in hinted] == [True, False]
     assert hinted[1] == plain[1]
-    for row, paid in zip(made.targets, made.payoffs, strict=True):
+    for row, paid in zip(made.choices.targets, made.choices.payoffs, strict=True):
         assert paid[row] == max(paid) and paid.count(max(paid)) == 1
 
 

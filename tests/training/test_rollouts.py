@@ -15,9 +15,11 @@ from trl import GRPOConfig, GRPOTrainer
 from mllmrec.scoring.decode import sample
 from mllmrec.scoring.packed import log_choice, token_logps
 from mllmrec.scoring.trie import pack
-from mllmrec.training.exact import Exact
+from mllmrec.training.exact import Exhausting
+from mllmrec.training.known import Known
 from mllmrec.training.reference import ReferenceScores
 from mllmrec.training.rollouts import Beaming, Enumerating, Sampling
+from tests.launching import config
 from tests.plain import by_itself, eager
 
 G, PROMPTS = 4, 3
@@ -66,7 +68,30 @@ def reward(completions, **_):
     return [len(c[0]["content"]) % 5 / 2 + c[0]["content"].count("r") for c in completions]
 
 
-def trainer_of(kind, model, tokenizer, rows, answers, folder, budget=9999, group=G, **options):
+WORDS_OF = {  # TRL's options as parts of a composition
+    "loss_type": {
+        "grpo": ["algorithm.policy.averaging=sequence"],
+        "bnpo": ["algorithm.policy.averaging=token"],
+        "dr_grpo": ["algorithm.policy.averaging=constant"],
+    },
+    "scale_rewards": {name: [f"algorithm.advantage.scale={name}"] for name in ("none", "batch")},
+    "importance_sampling_level": {"sequence": ["algorithm.policy.level=sequence"]},
+    "temperature": {0.7: ["algorithm.rollout.temperature=0.7"]},
+}
+ROLLOUTS = {Sampling: "sample", Beaming: "beam", Exhausting: "exhaust"}
+
+
+def composition(kind, options, words=()):
+    """The algorithm of these rollouts that TRL's own trainer has under these options."""
+    rollout = next((name for one, name in ROLLOUTS.items() if issubclass(kind, one)), "enumerate")
+    base = "exact" if rollout == "exhaust" else "grpo"
+    told = [w for name, value in options.items() for w in WORDS_OF.get(name, {}).get(value, [])]
+    return config(f"algorithm={base}", f"algorithm/rollout={rollout}", *told, *words).algorithm
+
+
+def trainer_of(
+    kind, model, tokenizer, rows, answers, folder, budget=9999, group=G, words=(), **options
+):
     settings = {
         "output_dir": str(folder / kind.__name__),
         "per_device_train_batch_size": PROMPTS * group,
@@ -102,11 +127,25 @@ def trainer_of(kind, model, tokenizer, rows, answers, folder, budget=9999, group
             r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"
         ),
     )
-    made.answers, made.tokens_per_batch, made.by_std = answers, budget, False
+    if kind is not GRPOTrainer and not issubclass(kind, Stock):
+        known = Known(answers, model.get_input_embeddings().weight)
+        made.compose(composition(kind, options, words), known, hear, budget)
     made.prompts = {row["sample_id"]: row["prompt_ids"] for row in rows}
-    made.constraint = "token"
     made.add_callback(keep := Keep())
     return made, keep
+
+
+def hear(text, candidates):
+    return text if text in candidates else None
+
+
+class Stock(GRPOTrainer):
+    """TRL's own, whose draws are told to it."""
+
+    groups = None
+
+    def _generate_single_turn(self, prompt_ids, *_, **__):
+        return [self.groups[tuple(ids)][n % G] for n, ids in enumerate(prompt_ids)], None
 
 
 def fixed(rows, answers):
@@ -122,26 +161,24 @@ def fixed(rows, answers):
 def drawing(kind, groups):
     """A kind of trainer whose draws are these; what is sampled first is put among them."""
     if kind is GRPOTrainer:
-
-        class Stock(GRPOTrainer):
-            def _generate_single_turn(self, prompt_ids, *_, **__):
-                return [groups[tuple(ids)][n % G] for n, ids in enumerate(prompt_ids)], None
-
-        return Stock
+        return type("Stock", (Stock,), {"groups": groups})
 
     class Ours(kind):
-        def roll(self, samples):
-            rolled = super().roll(samples)
+        def roll(self, samples, draws):
+            rolled = super().roll(samples, draws)
             prompts = [tuple(self.prompt(sample)) for sample in samples]
             if kind is Sampling:
                 groups.update(zip(prompts, rolled, strict=True))
             return [groups[prompt] for prompt in prompts]
 
+        def chances(self):
+            return None  # of what was told, not drawn
+
     return Ours
 
 
 def charts(trainer):
-    names = ("loss", "reward", "kl", "entropy", "clip_ratio/region_mean")
+    names = ("loss", "reward", "kl", "entropy")
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]
     return [[entry[name] for name in names if name in entry] for entry in logs]
 
@@ -232,7 +269,7 @@ def test_draws_are_those_of_constrained_sampling(model, tokenizer, rows, answers
     """Candidates drawn at once, against candidates written token by token under their trie."""
     made, _ = trainer_of(Enumerating, model, tokenizer, rows, answers, tmp_path, group=600)
     row = rows[4]
-    drawn = [tuple(tokens) for tokens in made.roll([row])[0]]
+    drawn = [tuple(tokens) for tokens in made.roll([row], 600)[0]]
     these = [answers[item] for item in row["candidates"]]
     written = sample(
         made.model,
@@ -263,18 +300,19 @@ def scored(model, row, these):
 
 def test_draws_depend_on_step_sample_and_place_alone(model, tokenizer, rows, answers, tmp_path):
     made, _ = trainer_of(Enumerating, model, tokenizer, rows, answers, tmp_path, group=12)
-    first, second = made.roll(rows[:2])
-    assert [second, first] == made.roll([rows[1], rows[0]])
+    first, second = made.roll(rows[:2], 12)
+    assert [second, first] == made.roll([rows[1], rows[0]], 12)
+    assert made.roll(rows[:1], 5) == [first[:5]]
     assert len(set(map(tuple, first))) > 1
     made.state.global_step = 1
-    assert made.roll(rows[:1]) != [first]
+    assert made.roll(rows[:1], 12) != [first]
 
 
 def test_written_answers_bring_their_scores(model, tokenizer, rows, answers, tmp_path):
     for kind, constraint in ((Sampling, None), (Sampling, "token"), (Beaming, "token")):
         made, _ = trainer_of(kind, model, tokenizer, rows, answers, tmp_path, group=3)
         made.constraint = constraint
-        groups = made.roll(rows[:3])
+        groups = made.roll(rows[:3], 3)
         plain = eager(made.model.eval())
         for row, group in zip(rows, groups, strict=False):
             prompt = tuple(row["prompt_ids"])
@@ -295,9 +333,11 @@ def test_exact_is_the_gradient_of_the_expected_reward(
     budget, constraint, model, tokenizer, rows, answers, tmp_path
 ):
     made, keep = trainer_of(
-        Exact, model, tokenizer, rows, answers, tmp_path, budget, group=3, max_steps=1
+        *(Exhausting, model, tokenizer, rows, answers, tmp_path, budget),
+        group=3,
+        max_steps=1,
+        words=[f"algorithm.rollout.constraint={constraint}"],
     )
-    made.constraint = constraint
     before = copy.deepcopy(made.model.state_dict())
     made.train()
     plain = made.model
@@ -342,7 +382,7 @@ def test_exact_climbs(model, tokenizer, rows, answers, tmp_path):
     with torch.no_grad():  # random embeddings are so small that no choice could be sure
         model.model.embed_tokens.weight.mul_(10)
     climbing = {"max_steps": 30, "optim": "adamw_torch", "learning_rate": 0.01, "beta": 0.0}
-    made, _ = trainer_of(Exact, model, tokenizer, rows, answers, tmp_path, group=3, **climbing)
+    made, _ = trainer_of(Exhausting, model, tokenizer, rows, answers, tmp_path, group=3, **climbing)
     made.train()
     paid = [entry["reward"] for entry in made.state.log_history if "reward" in entry]
     best = [max(reward([[{"content": item}] for item in row["candidates"]])) for row in rows]
