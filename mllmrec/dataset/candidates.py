@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
+from pydantic import BeforeValidator, Field
 
 from mllmrec.dataset.coded import Array, Lists
 from mllmrec.dataset.hard import Hard, drawn_from
@@ -17,6 +18,7 @@ from mllmrec.dataset.split import Plan, Targets
 from mllmrec.errors import Refusal
 
 PROTOCOL = r"^(uni|pop|hard)[1-9]\d*$"  # how negatives are drawn, and how many
+FULL = "full"  # the whole catalogue, for which nothing is drawn and which no prompt lists
 LOOKED_AT = 1 << 18  # samples whose own items are counted at once
 
 
@@ -24,14 +26,23 @@ def as_drawn(protocol: object) -> object:
     """The protocol itself; ValueError, in words instead of a pattern's, where nobody draws it."""
     if isinstance(protocol, str) and not re.match(PROTOCOL, protocol):
         raise ValueError(
-            "uniN, popN or hardN with N negatives, such as uni9 (full stands in evaluate.protocols"
-            " alone, as nothing is drawn for it)"
+            "uniN, popN or hardN with N negatives, such as uni9 (full stands in evaluate.protocols,"
+            " prepare.train_protocol and probes alone, as nothing is drawn for it)"
         )
     return protocol
 
 
+def as_known(protocol: object) -> object:
+    """As ``as_drawn``, or the whole catalogue."""
+    return protocol if protocol == FULL else as_drawn(protocol)
+
+
+Drawn = Annotated[str, Field(pattern=PROTOCOL), BeforeValidator(as_drawn)]
+DrawnOrFull = Annotated[str, Field(pattern=rf"{PROTOCOL}|^{FULL}$"), BeforeValidator(as_known)]
+
+
 def parsed(protocol: str) -> tuple[str, int]:
-    """The kind of a protocol, and how many negatives it has."""
+    """The kind of a protocol that is drawn, and how many negatives it has."""
     kind, count = re.fullmatch(r"([a-z]+)(\d+)", protocol).groups()  # type: ignore[union-attr]
     return kind, int(count)
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from mllmrec.dataset.audit import Audit, Fingerprint
-from mllmrec.dataset.candidates import Pool, numbers
+from mllmrec.dataset.candidates import FULL, Pool, numbers
 from mllmrec.dataset.coded import Lists, chunks, starts
 from mllmrec.dataset.split import Plan, Targets
 from mllmrec.dataset.written import Written
@@ -24,7 +24,7 @@ class Sampled:
     """The samples of one split.
 
     ``columns`` name a protocol for each column of candidates; ``adopted`` has lists of ids, one
-    a sample, for those that are not drawn.
+    a sample, for those that are not drawn. The lists of FULL are empty.
     """
 
     split: Split
@@ -35,7 +35,11 @@ class Sampled:
     @property
     def drawn(self) -> list[str]:
         """The protocols that are drawn here."""
-        return [told for name, told in self.columns.items() if name not in self.adopted]
+        return [
+            protocol
+            for name, protocol in self.columns.items()
+            if protocol != FULL and name not in self.adopted
+        ]
 
     def write(self, folder: Path, pool: Pool, audit: Audit, *, seed: int) -> dict[str, str]:
         """``SPLIT.parquet``, its samples audited; a fingerprint a column."""
@@ -49,7 +53,8 @@ class Sampled:
                     name: self.candidates(name, place, some, frame, pool, ids, seed)
                     for name in self.columns
                 }
-                audit.add(self.split, some, pool.plan.history(some, pool.history_length), listed)
+                chosen = {n: lists for n, lists in listed.items() if self.columns[n] != FULL}
+                audit.add(self.split, some, pool.plan.history(some, pool.history_length), chosen)
                 told = {name: lists.strings(ids) for name, lists in listed.items()}
                 for name, candidates in told.items():
                     prints[name].add(frame["sample_id"], candidates)
@@ -68,6 +73,8 @@ class Sampled:
         seed: int,
     ) -> Lists:
         """Places among ``ids`` of one column's candidates of a part of the samples."""
+        if self.columns[name] == FULL:
+            return Lists(start=np.zeros(len(some) + 1, np.int64), flat=np.zeros(0, np.int64))
         if name not in self.adopted:
             sample_ids = frame["sample_id"].to_list()
             return Lists.of(pool.candidates(some, sample_ids, self.columns[name], seed=seed))

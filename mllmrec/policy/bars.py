@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from mllmrec import ranking
+from mllmrec.dataset.candidates import FULL
 from mllmrec.policy.baselines import BASELINES
-from mllmrec.policy.full import FULL
 from mllmrec.policy.ranked import Ranked
 
 BAR = "popularity"
@@ -53,10 +53,21 @@ def flattery(protocols: Sequence[str], policies: Iterable[str]) -> list[str]:
     ]
 
 
-def without_a_list(protocols: Sequence[str], policies: Iterable[str]) -> list[str]:
-    """A word on models that learnt to choose from a list, and have none under ``full``."""
+def without_a_list(
+    protocols: Sequence[str], policies: Iterable[str], trained: str | None
+) -> list[str]:
+    """A word on models that learnt to choose from a list, and have none under ``full``.
+
+    Or the other way round: ``trained`` is ``prepare.train_protocol``, None where it is not known.
+    """
     asked = [name for name in policies if name in ("sft", "sft_continued", "grpo")]
-    if FULL not in protocols or not asked:
+    listed = [name for name in protocols if name != FULL]
+    if trained == FULL and asked and listed:
+        return [
+            f"{', '.join(listed)}: {', '.join(asked)} learnt to answer prompts that list nothing,"
+            f" and are shown a list here; {FULL} is what they were trained for"
+        ]
+    if FULL not in protocols or not asked or trained == FULL:
         return []
     return [
         f"{FULL}: {', '.join(asked)} learnt to choose among candidates that the prompt lists, and"

@@ -4,22 +4,21 @@ A policy is made from what ``prepare`` has left, and then is a function of histo
 stand in the order of ``prepared.items``. Nothing but training interactions is ever counted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from mllmrec import records
+from mllmrec.dataset.full import Catalogue, chunks
 from mllmrec.errors import Refusal
 from mllmrec.records import Prepared
 
 Lists = Sequence[Sequence[str]]
-Catalogue = Callable[[Lists], np.ndarray]  # histories, oldest item first -> (histories, items)
 
 RECENT = 0.1  # share of the training time span, its end, that counts as recent
 PRIOR = 1.0  # transitions that popularity is worth beside those that were seen
-CELLS = 4_000_000  # scores held at once: 32 MB
 
 
 def random(prepared: Prepared) -> Catalogue:
@@ -122,12 +121,6 @@ def gathered(
         rows = zip(catalogue(histories[some]), candidates[some], strict=True)
         scores += [row[[index[item] for item in listed]].tolist() for row, listed in rows]
     return scores
-
-
-def chunks(histories: int, items: int) -> Iterator[slice]:
-    """Slices of the histories, each of at most CELLS scores of the catalogue."""
-    rows = max(1, CELLS // max(items, 1))
-    return (slice(start, start + rows) for start in range(0, histories, rows))
 
 
 def everywhere(scores: np.ndarray) -> Catalogue:

@@ -12,9 +12,10 @@ import torch
 
 from mllmrec.backbone.base import Backbone
 from mllmrec.backbone.loading import dtype_of, load_model, load_tokenizer
+from mllmrec.dataset.candidates import FULL
+from mllmrec.dataset.full import Open, Scored, chunks, unlisted
 from mllmrec.parallel.sharding import spread
-from mllmrec.policy.baselines import chunks
-from mllmrec.policy.full import FULL, Open, Scored, Way
+from mllmrec.policy.full import Way
 from mllmrec.progress import Bar
 from mllmrec.prompt import Prompt
 from mllmrec.records import Prepared
@@ -27,6 +28,7 @@ from mllmrec.scoring.decode import greedy, searched
 from mllmrec.scoring.packed import answer_logps
 from mllmrec.stage.base import Job
 from mllmrec.training.adapter import load_adapter
+from mllmrec.training.catalogue import markers
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +128,7 @@ class ModelPolicy:
         if as_text:
             prompts = self.histories(prepared, whole.samples, room)
         else:
-            none = pl.lit([], dtype=pl.List(pl.String)).alias(FULL)
-            samples, known = whole.samples.with_columns(none), (prepared, self.prompt, self.words)
+            samples, known = unlisted(whole.samples), (prepared, self.prompt, self.words)
             fit = fitted(samples, FULL, *known, self.tokenizer, self.limit, room, rationales)
             prompts = [one.ids for one in fit.made]
         with Bar(FULL, len(prompts), "prompt") as bar:
@@ -139,14 +140,13 @@ class ModelPolicy:
 
     def catalogue(self, prepared: Prepared, way: Way, as_text: bool) -> list[list[int]]:
         """The tokens that stand for each item: its marker alone, or all of its answer or line."""
-        items, prompt, titles = prepared.items["item_id"], self.prompt, prepared.titles
-        if way.by == "answer" and not as_text:
+        if way.by == "id":
+            return markers(prepared, self.prompt, self.tokenizer)
+        items, known = prepared.items["item_id"], (prepared.titles, prepared.captions)
+        if not as_text:
             answer = self.answers(prepared, items)
             return [answer[item] for item in items]
-        if way.by == "answer":
-            lines = [prompt.history_text([item], titles, prepared.captions) for item in items]
-        else:
-            lines = [prompt.item_text(item, None) for item in items]
+        lines = [self.prompt.history_text([item], *known) for item in items]
         return list(self.tokenizer(lines, add_special_tokens=False)["input_ids"])
 
     def beams(

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from mllmrec.dataset.candidates import FULL
 from mllmrec.dataset.origin import Origin
 from mllmrec.report.tables import place, sentence
 from mllmrec.schema import Words
@@ -154,7 +155,7 @@ def data(facts: Facts) -> str:
     if knobs:
         lines += [
             f"Split: {knobs['split']}; histories of up to {knobs['history_length']} items;"
-            f" candidates in training: {knobs['train_protocol']}."
+            f" candidates in training: {listed_in_training(knobs['train_protocol'])}."
         ]
     if captions := step(facts.line, "caption"):
         lines += [f"Pictures are told in words, {captions['metrics'].get('captions', 0):.0f} of"
@@ -166,6 +167,11 @@ def data(facts: Facts) -> str:
     if facts.origin.page:
         lines += [f"Owner's page: <{facts.origin.page}>."]
     return "## Data\n\n" + " ".join(lines)
+
+
+def listed_in_training(protocol: str) -> str:
+    """What training prompts listed, in words where it was nothing."""
+    return "the whole catalogue, which no prompt lists" if protocol == FULL else protocol
 
 
 def recipe(facts: Facts) -> str:

@@ -60,3 +60,10 @@ def beside(folder: Path, id: str) -> Path:
 def step(line: Iterable[Mapping[str, Any]], label: str) -> Mapping[str, Any] | None:
     """The artifact of this label, if it is there."""
     return next((one for one in line if one["label"] == label), None)
+
+
+def trained_on(line: Iterable[Mapping[str, Any]]) -> str | None:
+    """The protocol of the training prompts, ``prepare.train_protocol``; None if it is not told."""
+    prepared = step(line, "prepare") or {}
+    found: str | None = prepared.get("identity", {}).get("knobs", {}).get("train_protocol")
+    return found

@@ -10,7 +10,7 @@ import polars as pl
 
 from mllmrec import progress, ranking, records
 from mllmrec.dataset.coded import starts
-from mllmrec.policy.full import Open, Scored, in_pool
+from mllmrec.dataset.full import Open, Scored, in_pool
 from mllmrec.records import Prepared
 
 BLOCK = 256  # histories that are ranked, and kept, at once

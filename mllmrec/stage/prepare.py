@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import polars as pl
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from mllmrec.dataset.audit import Audit, judge, table
 from mllmrec.dataset.base import Dataset, Tables, shaped
-from mllmrec.dataset.candidates import PROTOCOL, Pool, as_drawn, parsed, stored_weights
+from mllmrec.dataset.candidates import FULL, Drawn, DrawnOrFull, Pool, parsed, stored_weights
 from mllmrec.dataset.filters import Sequences
 from mllmrec.dataset.hard import Cooccurring, Hard, Ranked
 from mllmrec.dataset.lines import log_join
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mllmrec.schema import Config
 
 log = logging.getLogger(__name__)
-Protocol = Annotated[str, Field(pattern=PROTOCOL), BeforeValidator(as_drawn)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -47,6 +46,8 @@ class Prepare(Stage):
     """Publishes the records that every later stage reads (``records.Prepared``).
 
     ``adopt`` takes candidates from the published scripts' own samples instead of drawing them.
+    With ``train_protocol=full`` training prompts list nothing, and any item may answer them but
+    those that the user has otherwise.
     """
 
     name: ClassVar[str] = "prepare"
@@ -57,8 +58,8 @@ class Prepare(Stage):
     min_history: PositiveInt
     split: Literal["leave_one_out", "temporal"]
     temporal: Annotated[Shares, NoEffect()]
-    protocols: Annotated[list[Protocol], Field(min_length=1)]
-    train_protocol: Protocol
+    protocols: Annotated[list[Drawn], Field(min_length=1)]
+    train_protocol: DrawnOrFull
     exclude: Literal["own", "history"]
     weights: Annotated[Path | None, NoEffect()]
     hard: Annotated[Literal["cooccurrence"] | Path, NoEffect()]
@@ -81,8 +82,9 @@ class Prepare(Stage):
 
     @property
     def drawn(self) -> list[str]:
-        """All protocols."""
-        return list(dict.fromkeys([*self.protocols, self.train_protocol]))
+        """All protocols that candidates are drawn by."""
+        named = dict.fromkeys([*self.protocols, self.train_protocol])
+        return [protocol for protocol in named if protocol != FULL]
 
     def has(self, kind: str) -> bool:
         """Whether a protocol of this kind is drawn."""
@@ -96,6 +98,13 @@ class Prepare(Stage):
                 f"{config.dataset_name} dataset.windows={dataset.windows}",
                 allowed="dataset=reference dataset.windows=last, one sample a line as theirs",
                 do="type dataset=reference dataset.path=DIR, or prepare.adopt=null",
+            )
+        if self.adopt and self.train_protocol == FULL:
+            raise Refusal(
+                "prepare.adopt: adopted samples list the candidates that they were trained on, and"
+                f" prepare.train_protocol={FULL} lists none",
+                allowed="the protocol of a train file that is adopted, such as uni9",
+                do="type prepare.train_protocol=uni9, or prepare.adopt=null",
             )
         if self.split == "temporal" and not dataset.has_times:
             raise timeless(config.dataset_name)

@@ -48,9 +48,17 @@ def test_uniform_negatives_alone_flatter_popularity():
 
 
 def test_models_that_learnt_from_lists_have_none_in_the_catalogue():
-    (note,) = without_a_list(["uni9", "full"], ["popularity", "sft", "backbone_text", "grpo"])
+    policies = ["popularity", "sft", "backbone_text", "grpo"]
+    (note,) = without_a_list(["uni9", "full"], policies, "uni9")
     assert note.startswith("full: sft, grpo learnt to choose among candidates")
-    assert without_a_list(["uni9"], ["sft"]) == without_a_list(["full"], ["sasrec"]) == []
+    assert without_a_list(["uni9"], ["sft"], "uni9") == []
+    assert without_a_list(["full"], ["sasrec"], None) == []
+
+
+def test_models_that_never_saw_a_list_are_owned_up_to_where_they_are_shown_one():
+    (note,) = without_a_list(["uni9", "full"], ["sasrec", "grpo"], "full")
+    assert note.startswith("uni9: grpo learnt to answer prompts that list nothing")
+    assert without_a_list(["full"], ["sft", "grpo"], "full") == []
 
 
 def test_a_handful_of_samples_is_warned_of():

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from mllmrec import ranking
+from mllmrec.dataset import full
 from mllmrec.errors import Refusal
-from mllmrec.policy import baselines
 from mllmrec.policy.baselines import BASELINES, cosines, gathered
 from tests.stage.test_prepare import build, dataset
 
@@ -115,7 +115,7 @@ def test_cosines_are_the_same_in_parts(monkeypatch):
     users = [[f"i{n % 30}" for n in rng.zipf(1.4, size=size)] for size in range(1, 25)]
     data = of(users, [f"i{n}" for n in range(30)])
     whole = cosines(data)
-    monkeypatch.setattr(baselines, "CELLS", 7 * 30)
+    monkeypatch.setattr(full, "CELLS", 7 * 30)
     parts = cosines(data)
     assert (whole.toarray() == parts.toarray()).all()
     watched = np.array([[f"i{n}" in row for n in range(30)] for row in users], dtype=float)
@@ -128,7 +128,7 @@ def test_cosines_are_the_same_in_parts(monkeypatch):
 
 def test_scores_of_candidates_are_gathered_in_chunks(monkeypatch):
     """Two histories of four items at once: the third comes in another chunk."""
-    monkeypatch.setattr(baselines, "CELLS", 8)
+    monkeypatch.setattr(full, "CELLS", 8)
     sizes = []
 
     def catalogue(histories):

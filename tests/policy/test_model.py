@@ -7,12 +7,16 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from mllmrec.artifacts import Store
-from mllmrec.policy import baselines
-from mllmrec.policy.full import FULL, Way, Whole
+from mllmrec.dataset import full
+from mllmrec.dataset.candidates import FULL
+from mllmrec.dataset.full import Whole
+from mllmrec.policy.full import Way
 from mllmrec.policy.model import ModelPolicy
 from mllmrec.records import Prepared
 from mllmrec.stage.base import Job
+from mllmrec.training.options import ProbeOptions
 from mllmrec.training.pretrain import build_tokenizer, save, shape
+from mllmrec.training.probe import Probe
 from tests.launching import SMALL, config, make
 from tests.plain import eager, plain
 
@@ -101,7 +105,7 @@ def test_a_beam_as_wide_as_the_catalogue_ranks_as_exact(policy, prepared, by, as
 
 
 def test_a_narrow_beam_finds_some_candidates_and_misses_the_rest(policy, prepared, monkeypatch):
-    monkeypatch.setattr(baselines, "CELLS", 4 * len(prepared.items))  # four samples at once
+    monkeypatch.setattr(full, "CELLS", 4 * len(prepared.items))  # four samples at once
     samples = prepared.samples("test")
     whole = Whole.of(prepared, samples)
     way = Way(method="beam", by="answer", beam=4)
@@ -112,6 +116,31 @@ def test_a_narrow_beam_finds_some_candidates_and_misses_the_rest(policy, prepare
         place = row["ranked"].index(row["target"]) + 1 if row["target"] in row["ranked"] else 0
         assert row["rank"] == place
     assert 0 < (table["rank"] == 0).mean() < 1
+
+
+def test_the_probe_ranks_the_catalogue_as_evaluation_does(policy, prepared):
+    """The same ranks by id, and the expected reward of draws among the same candidates."""
+    rewards, words = config("stage=grpo").groups["reward"], config().groups["words"]
+    options = ProbeOptions(samples=6, protocol=FULL, every=1, keep="last")
+    probe = Probe(
+        *(options, prepared, policy.prompt, words, policy.tokenizer, policy.limit, 3),
+        rewards=rewards,
+    )
+    samples = prepared.chosen("validation", 6, 3, "probe")
+    whole = Whole.of(prepared, samples)
+    scores = np.concatenate([t for _, t in policy.whole(prepared, whole, EXACT)])
+    expected = whole.rankings([(slice(0, 6), scores)], seed=3)["rank"]
+    ranks, reward = probe.choices.look(policy.model, probe.views[""], 3)
+    assert ranks.tolist() == expected.to_list() and len({*ranks.tolist()}) > 2
+    paid = []
+    for n, target in enumerate(whole.target):  # hit_format: 1 the target, 0.3 another candidate
+        kept = np.setdiff1d(np.arange(len(whole.ids)), whole.barred(n))
+        chance = np.exp(scores[n, kept] - np.logaddexp.reduce(scores[n, kept]))
+        paid.append(0.3 + 0.7 * chance[kept == target].item())
+    assert [*rewards] == ["hit_format"] and reward == pytest.approx(np.mean(paid), abs=1e-5)
+    found = probe.measure(policy.model)
+    assert found["probe/mrr"] == pytest.approx(np.mean(1 / ranks))
+    assert found["probe/reward"] == reward
 
 
 def test_a_hint_stands_in_the_prompt(policy, prepared):

@@ -2,7 +2,7 @@
 
 import json
 
-from mllmrec.serving.lineage import lineage, step
+from mllmrec.serving.lineage import lineage, step, trained_on
 
 
 def artifact(root, stage, id, inputs, **knobs):
@@ -24,6 +24,13 @@ def test_each_artifact_stands_after_what_it_stands_on_and_once(tmp_path):
     assert step(found, "sft")["identity"]["inputs"]["prepare"] == "aa"
     assert step(found, "none") is None
     assert found[1] == {"id": "gone", "stage": "?", "label": "?"}
+
+
+def test_what_training_prompts_listed(tmp_path):
+    artifact(tmp_path, "prepare", "aa", {}, train_protocol="full")
+    last = artifact(tmp_path, "sft", "bb", {"prepare": "aa"})
+    assert trained_on(lineage([last])) == "full"
+    assert trained_on(lineage([artifact(tmp_path, "merge", "cc", {})])) is None
 
 
 def test_it_tells_no_times_and_no_secrets(tmp_path):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mllmrec import ranking
-from mllmrec.policy import baselines, full
+from mllmrec.dataset import full
+from mllmrec.dataset.full import Whole, found_rate, size_of
 from mllmrec.policy.baselines import BASELINES, gathered
-from mllmrec.policy.full import Whole, found_rate, size_of
 from mllmrec.records import Prepared
 from tests.stage.test_prepare import build, dataset
 
@@ -164,7 +164,7 @@ def test_a_baselines_rank_is_that_of_brute_force(tmp_path, policy, monkeypatch):
     places = [row.index(t) + 1 for row, t in zip(expected, samples["target"], strict=True)]
     assert table["rank"].to_list() == places and max(places) > 100
     assert table["candidates"].to_list() == [*map(len, expected)]
-    monkeypatch.setattr(baselines, "CELLS", 400)  # two samples at once
+    monkeypatch.setattr(full, "CELLS", 400)  # two samples at once
     assert len([*whole.by(catalogue)]) == 15
     assert whole.rankings(whole.by(catalogue), seed=7).equals(table)
 
@@ -210,4 +210,4 @@ def test_the_best_are_the_first_of_the_order(seed, items, values, count, first):
 
 def test_the_size_that_a_name_says():
     assert [size_of(name) for name in ("uni9", "pop99", "hard19")] == [10, 100, 20]
-    assert size_of(full.FULL) > 10**9
+    assert size_of("full") > 10**9
