@@ -16,6 +16,7 @@ from mllmrec.comparison.options import Options
 from mllmrec.comparison.ranks import Board
 from mllmrec.comparison.run import Run, in_shell, listed, place_of
 from mllmrec.comparison.segments import segments
+from mllmrec.comparison.study import study
 from mllmrec.comparison.values import against, primary_of, values
 from mllmrec.errors import Refusal
 
@@ -52,6 +53,7 @@ def build(runs: Sequence[Run], options: Options, title: str) -> dict[str, Any]:
         "costs": costs(runs),
         "curves": curves(logged),
         "inflation": inflations(logged),
+        "study": study(board, options, primary),
         "segments": segments(board, options, reference, key),
         "cases": cases(board, options, key, places),
         "notes": notes(board, options, reference),

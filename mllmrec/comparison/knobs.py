@@ -52,9 +52,10 @@ def every_knob(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def without_a_node(run: Run) -> dict[str, str]:
-    """What was chosen and is in no config: the experiment."""
+    """What was chosen and is in no config: the experiment, and the name of the algorithm."""
     words = (word.lstrip("+~").partition("=") for word in run.launch.told["overrides"])
-    return {name: value for name, _, value in words if name == "experiment"}
+    typed = {name: value for name, _, value in words if name == "experiment"}
+    return {**typed, **run.launch.told.get("choices", {})}
 
 
 def is_target(name: str) -> bool:

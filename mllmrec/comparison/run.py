@@ -36,6 +36,11 @@ class Run:
         return {step["label"]: step for step in self.launch.told["steps"]}
 
     @cached_property
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        """Its steps by the id of what they gave."""
+        return {step["id"]: step for step in self.launch.told["steps"]}
+
+    @cached_property
     def evaluated(self) -> dict[str, Any] | None:
         """The step of its evaluation, if it came to one."""
         return self.steps.get(EVALUATE)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mllmrec.comparison.pages import best_first, gain_cells, plus_minus
 from mllmrec.report.tables import console
 
 MOST = 20  # rows of a table; the others are in the files
@@ -34,6 +35,26 @@ def print_comparison(data: Data) -> None:
         out.print(table(data, policy, own, keys, by if by in keys else keys[-1], out))
     for line in data["notes"]:
         out.print(escape(line))
+
+
+def print_study(study: Data | None) -> None:
+    """Algorithms side by side, seeds together, the largest gain over SFT first."""
+    if study is None:
+        return
+    main, out = study["metric"], console()
+    known = [one for one in best_first(study) if main in one["gain"]]
+    if not known:
+        return
+    title = f"{named(f'//{main}')} under {study['protocol']}, less that of {study['base']}"
+    made = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left")
+    made.add_column("algorithm", overflow="fold")
+    for name in ("seeds", "mean", "difference", "other samples", "other seeds", "p"):
+        made.add_column(name, justify="right")
+    for one in known:
+        cells = gain_cells(one["gain"][main])[:-1]
+        mean = plus_minus(one["final"].get(main))
+        made.add_row(escape(one["name"]), str(len(one["seeds"])), mean, *cells)
+    out.print(made)
 
 
 def pairs(data: Data) -> list[tuple[str, str]]:

@@ -141,10 +141,17 @@ def compared(ours: Sequence[Ranks], base: Ranks, metric: str, seed: int) -> list
     theirs, lines = measured(metric, base.ranks)[:, None], list[Tested]()
     for some in parts(ours, len(theirs)):
         paired = np.column_stack([measured(metric, one.ranks) for one in some]) - theirs
-        for line, column in zip(ranking.differences(paired, seed), paired.T, strict=True):
-            law = by_law(column)
-            told = replace(line, p=max(line.p, law))
-            lines.append((told, law if line.p <= FLOOR else told.p))
+        lines += tested_of(paired, seed)
+    return lines
+
+
+def tested_of(paired: Floats, seed: int) -> list[Tested]:
+    """Of each column of paired differences the test, and the p-value that is to be adjusted."""
+    lines = list[Tested]()
+    for line, column in zip(ranking.differences(paired, seed), paired.T, strict=True):
+        law = by_law(column)
+        told = replace(line, p=max(line.p, law))
+        lines.append((told, law if line.p <= FLOOR else told.p))
     return lines
 
 

@@ -26,6 +26,7 @@ SCRIPTS = (
     "knobs.js",
     "parallel.js",
     "curves.js",
+    "study.js",
     "inflation.js",
     "segments.js",
     "cases.js",
@@ -33,7 +34,7 @@ SCRIPTS = (
     "main.js",
 )
 # What only charts further down read is packed: small to keep, and unpacked when it comes into view.
-PACKED = ("curves", "inflation", "segments", "cases")
+PACKED = ("curves", "study", "inflation", "segments", "cases")
 PLACE = re.compile(r"@@([a-z]+)@@")
 
 

@@ -7,6 +7,7 @@ const SECTIONS = [
   { id: "knobs", title: "By knob", make: makeKnobs, has: () => KEYS.length && KNOBS.size },
   { id: "parallel", title: "All knobs", make: makeParallel, has: () => KEYS.length && KNOBS.size },
   { id: "curves", title: "Curves", make: makeCurves, has: () => isPacked("curves") },
+  { id: "study", title: "Algorithms", make: makeStudy, has: () => isPacked("study") },
   { id: "inflation", title: "Reward inflation", make: makeInflation, has: () => isPacked("inflation") },
   { id: "segments", title: "Segments", make: makeSegments, has: () => isPacked("segments") },
   { id: "cases", title: "Cases", make: makeCases, has: () => isPacked("cases") },

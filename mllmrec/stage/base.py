@@ -28,13 +28,20 @@ class Job:
     ``out`` is the unpublished folder: it survives a kill, and becomes the artifact when ``run``
     returns. ``inputs`` are the folders of the artifacts named by ``Stage.inputs``; ``groups``
     the config groups named by ``Stage.uses``. ``log`` sends metrics of one step to tracking.
+    ``seed`` is the stage's own, ``top_seed`` that of the launch; null: the same.
     """
 
     out: Path
     inputs: Mapping[str, Path]
     groups: Mapping[str, Any]
     seed: int
+    top_seed: int | None = None
     log: Callable[[Metrics, int], None] = discard
+
+    @property
+    def sample_seed(self) -> int:
+        """What is drawn alike by all stages: which samples are looked at, and how ties go."""
+        return self.seed if self.top_seed is None else self.top_seed
 
     @property
     def scratch(self) -> Path:
@@ -76,6 +83,14 @@ class Stage(Model):
     def inputs(self, config: "Config") -> "dict[str, Stage]":
         """The stages that this one stands on under this config, by the name it knows them by."""
         return {}
+
+    def seed_of(self, config: "Config") -> int:
+        """The seed of its random choices, which is part of its identity: the launch's own.
+
+        A stage with a knob ``seed`` has that one where it is set.
+        """
+        own: int | None = getattr(self, "seed", None)
+        return config.top.seed if own is None else own
 
     def effective(self, config: "Config") -> dict[str, Any]:
         """The knobs, of its own and of the groups it uses, that can change the result."""

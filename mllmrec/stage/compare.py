@@ -1,6 +1,10 @@
 """Goal ``compare``: any set of runs side by side, as tables, a CSV and a page."""
 
+import shlex
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from mllmrec import launches
 from mllmrec.artifacts import Store
@@ -8,16 +12,26 @@ from mllmrec.comparison import chosen
 from mllmrec.comparison.chosen import Named
 from mllmrec.comparison.files import NAMES
 from mllmrec.comparison.options import Name, Options
-from mllmrec.comparison.terminal import print_comparison
+from mllmrec.comparison.pages import Study, write_study
+from mllmrec.comparison.study import MANY
+from mllmrec.comparison.terminal import print_comparison, print_study
 from mllmrec.comparison.write import write
 from mllmrec.errors import Refusal
 from mllmrec.launches import Launch
+from mllmrec.schema import Model
 from mllmrec.stage.command import Asked, Command
 
 WAYS = (
     "'+compare.runs={a: outputs/…, b: outputs/…}', compare.folders=[DIR], compare.sweep=NAME,"
     " compare.group=NAME or compare.ids=[ID,ID]"
 )
+
+
+class StudyPage(Model):
+    """``name``: the part of ``page`` that is written, and what its pictures' names begin with."""
+
+    page: Path | None
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class Compare(Options, Command):
@@ -27,7 +41,7 @@ class Compare(Options, Command):
     ``folders`` and below, or else among those that the store has noted, all or those of a
     ``sweep``, a tracking ``group`` or with one of these ``ids``; where ``runs`` alone are named, no
     others. ``dataset`` keeps those on one dataset. The files go into ``out``, or the run folder of
-    this launch.
+    this launch; ``study`` says where tables and pictures of the algorithms are to stand besides.
     """
 
     runs: dict[Name, Path]
@@ -38,6 +52,7 @@ class Compare(Options, Command):
     dataset: Name | None
     title: Name | None
     out: Path | None
+    study: StudyPage
 
     def execute(self, asked: Asked) -> None:
         found, notes = self.launches(asked.store)
@@ -53,7 +68,22 @@ class Compare(Options, Command):
             found, self, out, store=asked.store, title=self.title or self.named(found), notes=notes
         )
         print_comparison(data)
+        print_study(data["study"])
         print(f"page: {out / NAMES['page']}\ntable: {out / NAMES['table']}")
+        if self.study.page:
+            self.write_study(data["study"], self.study.page, asked)
+
+    def write_study(self, study: Study | None, page: Path, asked: Asked) -> None:
+        """Tables and pictures of the algorithms, into a page of Markdown."""
+        if study is None:
+            raise Refusal(
+                f"compare.study.page={page}: none of these runs' GRPO looked at a probe",
+                allowed=f"runs with grpo.probe, at most {MANY} algorithms",
+                do="type compare.study.page=null, or other runs",
+            )
+        command = shlex.join(["python", "launch.py", *asked.overrides])
+        for file in write_study(study, page, self.study.name, command):
+            print(f"study: {file}")
 
     def launches(self, store: Store) -> tuple[Named, tuple[str, ...]]:
         """The launches by name, and what is to be said of those that were left out."""

@@ -12,6 +12,7 @@ from mllmrec import ranks
 from mllmrec.artifacts import digest, folder_files
 from mllmrec.assessment.confidence import gain, prediction
 from mllmrec.assessment.modality import TFIDF, by_tfidf, by_vectors
+from mllmrec.dataset.candidates import FULL
 from mllmrec.errors import Refusal
 from mllmrec.records import Prepared
 from mllmrec.stage.base import Job, Metrics, Stage, known
@@ -67,6 +68,15 @@ class Consistency(Stage):
         if folder.is_dir():
             found["knobs"]["embedder"] = digest(folder_files(folder))
         return found
+
+    def ready(self, config: "Config") -> None:
+        if config.stages["prepare"].train_protocol == FULL:
+            raise Refusal(
+                f"cot_prob={config.top.cot_prob:g}: how a rationale serves its sample is told by"
+                f" the candidates of its prompt, and prepare.train_protocol={FULL} lists none",
+                allowed="no rationales, or drawn candidates in training",
+                do="type cot_prob=0, or prepare.train_protocol=uni9",
+            )
 
     def run(self, job: Job) -> Metrics:
         prepared, texts = Prepared.of(job.inputs), drafts(job.inputs["rationales"])

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from mllmrec import ranking
 from mllmrec.artifacts import REPORT, write_json
-from mllmrec.dataset.candidates import PROTOCOL, as_drawn
+from mllmrec.dataset.candidates import FULL, DrawnOrFull
+from mllmrec.dataset.full import found_rate, size_of
 from mllmrec.errors import Refusal
 from mllmrec.policy.bars import flattery, held_to_the_bar, too_few, without_a_list
-from mllmrec.policy.full import FULL, Way, found_rate, size_of
+from mllmrec.policy.full import Way
 from mllmrec.policy.measures import flat, measure
 from mllmrec.policy.positions import by_position, dependence, over_orders, rows_of
 from mllmrec.policy.ranked import Ranked, check_same_samples, first_of, read_ranks
 from mllmrec.report.tables import print_results
+from mllmrec.serving.lineage import lineage, trained_on
 from mllmrec.stage.base import Job, Metrics, Stage, check_drawn
 from mllmrec.stage.rank import MODELS, POLICIES, WRITERS, Generate, Rank, check_policies, is_there
 
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESULTS = "results.json"
-Protocol = Annotated[
-    str,
-    Field(pattern=rf"{PROTOCOL}|^{FULL}$"),
-    BeforeValidator(lambda name: name if name == FULL else as_drawn(name)),
-]
 
 
 class Evaluate(Stage):
@@ -56,12 +53,12 @@ class Evaluate(Stage):
     name: ClassVar[str] = "evaluate"
     version: ClassVar[int] = 3
 
-    protocols: Annotated[list[Protocol], Field(min_length=1)]
+    protocols: Annotated[list[DrawnOrFull], Field(min_length=1)]
     k: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     policies: Annotated[list[str], Field(min_length=1)]
     compare: list[tuple[str, str]]
     compare_k: Annotated[int, Field(ge=1)]
-    samples: dict[Protocol, Annotated[int, Field(ge=1)] | None]
+    samples: dict[DrawnOrFull, Annotated[int, Field(ge=1)] | None]
     tokens_per_batch: Annotated[int, Field(ge=1)]
     mode: Literal["rank", "generate"]
     hint: bool
@@ -202,7 +199,8 @@ class Evaluate(Stage):
     def run(self, job: Job) -> Metrics:
         results: dict[str, Any] = {"protocols": {}, "differences": [], "warnings": []}
         results["notes"] = flattery(self.protocols, self.policies)
-        results["notes"] += without_a_list(self.protocols, self.policies)
+        trained = trained_on(lineage(job.inputs.values()))
+        results["notes"] += without_a_list(self.protocols, self.policies, trained)
         if idle := [f"{a} and {b}" for a, b in self.compare if not {a, b} <= job.inputs.keys()]:
             log.info("not compared, as not both are ranked: %s", ", ".join(idle))
         found = {protocol: self.read(job, protocol) for protocol in self.protocols}

@@ -10,6 +10,7 @@ from pydantic import Field
 from mllmrec.artifacts import SCRATCH, write_json
 from mllmrec.backbone.base import Backbone
 from mllmrec.dataset.base import Dataset
+from mllmrec.dataset.candidates import FULL
 from mllmrec.dataset.origin import ORIGINS
 from mllmrec.errors import Refusal
 from mllmrec.prompt import Prompt
@@ -18,7 +19,7 @@ from mllmrec.schema import NoEffect, Words
 from mllmrec.serving import base
 from mllmrec.serving.card import Facts, card
 from mllmrec.serving.delivery import Kind, check_free, deliver
-from mllmrec.serving.lineage import lineage
+from mllmrec.serving.lineage import lineage, trained_on
 from mllmrec.stage.base import Job, Metrics, Stage
 from mllmrec.stage.evaluate import RESULTS
 from mllmrec.stage.rank import WRITERS, Rank, check_policies
@@ -122,8 +123,8 @@ class Export(Stage):
         metrics = save_merged(
             job, self.dtype, self.check_samples, self.tolerance, self.max_new_tokens
         )
-        message = self.example(job)
         line = lineage(job.inputs.values())
+        message = self.example(job, is_listed=trained_on(line) != FULL)
         found = job.inputs.get("evaluation")
         results = json.loads((found / RESULTS).read_text(encoding="utf-8")) if found else None
         facts = self.facts(job, metrics, line, results, message)
@@ -134,12 +135,16 @@ class Export(Stage):
         write_json(job.out / STAMP, told)
         return metrics
 
-    def example(self, job: Job) -> str:
-        """A message of the catalogue's first items, nobody's history; also as a file to send."""
+    def example(self, job: Job, is_listed: bool) -> str:
+        """A message of the catalogue's first items, nobody's history; also as a file to send.
+
+        It lists candidates where those of training did.
+        """
         prepared, prompt = Prepared.of(job.inputs), job.group(Prompt)
         ids, (history, candidates) = prepared.items["item_id"].to_list(), SHOWN
         text = prompt.render(
-            *(ids[:history], ids[history : history + candidates], prepared.titles),
+            *(ids[:history], ids[history : history + candidates] if is_listed else []),
+            prepared.titles,
             job.group(Words).model_dump(),
             captions=prepared.captions,
         )

@@ -1,7 +1,9 @@
 """Stage ``grpo``: reinforcement learning on the merged SFT model."""
 
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mllmrec.algorithm.compatibility import cautions
 from mllmrec.dataset.candidates import FULL
 from mllmrec.dataset.full import size_of
 from mllmrec.errors import Refusal
@@ -12,6 +14,8 @@ from mllmrec.training.options import GrpoOptions, check_trainer_args
 
 if TYPE_CHECKING:
     from mllmrec.schema import Config
+
+log = logging.getLogger(__name__)
 
 # Fields of TRL's GRPOConfig that would do nothing here: what needs more of a forward than
 # log-probabilities, or another loop; what shapes TRL's own writing; what its loss reads.
@@ -175,4 +179,6 @@ class Grpo(Stage, GrpoOptions):
     def run(self, job: Job) -> Metrics:
         from mllmrec.training.grpo import run_grpo
 
+        for line in cautions(job.groups["algorithm"], self.num_iterations):
+            log.warning("%s", line)
         return run_grpo(self, job, self.name)

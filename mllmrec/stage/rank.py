@@ -12,9 +12,11 @@ import polars as pl
 from pydantic import Field
 
 from mllmrec import ranking, ranks
+from mllmrec.dataset.candidates import FULL
+from mllmrec.dataset.full import Catalogue, Open, Scored, Whole
 from mllmrec.errors import Refusal
-from mllmrec.policy.baselines import BASELINES, Catalogue, gathered
-from mllmrec.policy.full import FULL, Open, Scored, Way, Whole
+from mllmrec.policy.baselines import BASELINES, gathered
+from mllmrec.policy.full import Way
 from mllmrec.policy.listing import LISTS, Heard, hear
 from mllmrec.policy.positions import permuted, positions
 from mllmrec.prompt import Prompt

@@ -10,7 +10,7 @@ Value = Scalar | list[Scalar]
 
 BEGINNING = ("${env}", "${interpreter}", "${program}")
 ARGS = "${args_no_hyphens}"
-SEED = "seed"  # several values of this parameter are averaged over
+SEEDS = ("seed", "grpo.seed")  # several values of such a parameter are averaged over
 
 
 class Part(BaseModel):
@@ -103,9 +103,14 @@ class Grammar(Part):
     kind: Literal["sweep"] | None = None
 
     @property
+    def seed(self) -> str:
+        """The parameter that is averaged over."""
+        return next((name for name in SEEDS if name in self.parameters), SEEDS[0])
+
+    @property
     def seeds(self) -> list[int]:
         """The seeds that every point is run with; none: the file does not vary it."""
-        asked = self.parameters.get(SEED)
+        asked = self.parameters.get(self.seed)
         values = asked.values if isinstance(asked, Categorical) else []
         values = [asked.value] if isinstance(asked, Constant) else values
         return list(dict.fromkeys(int(str(one)) for one in values))

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from mllmrec.errors import Refusal
 from mllmrec.overrides import is_swept
-from mllmrec.schema import GROUPS
+from mllmrec.schema import COMPOSED, GROUPS
 from mllmrec.sweep.grammar import (
     ARGS,
     BEGINNING,
-    SEED,
+    SEEDS,
     Between,
     Categorical,
     Constant,
@@ -135,7 +135,7 @@ def check_parameter(name: str, node: Any, source: str) -> None:
     place = f"parameters.{name}"
     if not NAME.fullmatch(name):
         raise fault(source, f"{place}: no name of a knob", "letters, digits, dots and _")
-    if name in CHOICES:
+    if name in CHOICES and name != COMPOSED:  # its parts are told beside it (tracking.opening)
         wrong = f"{place}: a group; in W&B its name would take the place of all its knobs"
         do = f"write {name}=CHOICE into command, and sweep over knobs"
         raise fault(source, wrong, "knobs, grpo.beta for example", do)
@@ -203,13 +203,16 @@ def check_range(place: str, one: Between, is_grid: bool, source: str) -> None:
 
 
 def check_seed(made: Grammar, source: str) -> None:
-    """Refuse seeds that are no list of them, as points are averaged over it."""
-    asked = made.parameters.get(SEED)
+    """Refuse seeds that are no list of them, as points are averaged over it; and two such lists."""
+    if len(both := [name for name in SEEDS if name in made.parameters]) > 1:
+        raise fault(source, f"parameters: {' and '.join(both)}", "one of them, or neither",
+                    f"leave {both[1]} out, or give it in the command")  # fmt: skip
+    asked = made.parameters.get(made.seed)
     values = asked.values if isinstance(asked, Categorical) else None
     values = [asked.value] if isinstance(asked, Constant) else values
     if asked is not None and not (values and all(type(one) is int for one in values)):
-        raise fault(source, f"parameters.{SEED}: no list of seeds", "whole numbers",
-                    f"write {SEED}: {{values: [1, 2, 3]}}")  # fmt: skip
+        raise fault(source, f"parameters.{made.seed}: no list of seeds", "whole numbers",
+                    f"write {made.seed}: {{values: [1, 2, 3]}}")  # fmt: skip
 
 
 def check_bands(made: Grammar, source: str) -> None:

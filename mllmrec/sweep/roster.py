@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mllmrec.errors import Refusal
 from mllmrec.sweep.frozen import Frozen
-from mllmrec.sweep.grammar import SEED
 from mllmrec.sweep.points import Run, note, noted
 from mllmrec.sweep.pruning import together, watched
 from mllmrec.sweep.space import DRAWS, Tried, Values, apart, grid, suggested
@@ -83,8 +82,8 @@ class Roster:
 
     def add(self, values: Values) -> None:
         """A point of a search, with every seed."""
-        seeds = self.frozen.grammar.seeds
-        for one in [{**values, SEED: seed} for seed in seeds] or [values]:
+        asked = self.frozen.grammar
+        for one in [{**values, asked.seed: seed} for seed in asked.seeds] or [values]:
             self.append(one)
 
     def look(self, run: Run) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mllmrec.seeds import seed_for
-from mllmrec.sweep.grammar import SEED, Between, Categorical, Constant, Grammar
+from mllmrec.sweep.grammar import SEEDS, Between, Categorical, Constant, Grammar
 
 STARTUP = 5  # points of a search that are drawn at random before it looks at what they gave
 DRAWS = 100  # of one point, after which a search has no new one
@@ -58,7 +58,7 @@ def suggested(
     """
     import optuna
 
-    free = {name: one for name, one in asked.parameters.items() if name != SEED}
+    free = {name: one for name, one in asked.parameters.items() if name not in SEEDS}
     space = {n: distribution(one) for n, one in free.items() if not isinstance(one, Constant)}
     sampler_seed = seed_for(seed, "sweep", number, *([draw] if draw else []))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -110,4 +110,4 @@ def words_of(values: Mapping[str, Any]) -> list[str]:
 
 def apart(values: Mapping[str, Any]) -> Values:
     """A point's values without its seed: what it is averaged under."""
-    return {name: value for name, value in values.items() if name != SEED}
+    return {name: value for name, value in values.items() if name not in SEEDS}

@@ -14,7 +14,7 @@ from rich.table import Table
 from mllmrec.artifacts import write_json
 from mllmrec.progress import lasting
 from mllmrec.report.tables import console
-from mllmrec.sweep.grammar import SEED
+from mllmrec.sweep.grammar import SEEDS
 from mllmrec.sweep.points import Run, command
 from mllmrec.sweep.pruning import watched
 from mllmrec.sweep.roster import Roster
@@ -140,9 +140,9 @@ def again(found: Sequence[Row], threads: int) -> str | None:
         return None
     first, *others = found[0].runs
     words = list(first.words)
-    if others and SEED in first.values:
-        seeds = ",".join(str(run.values[SEED]) for run in found[0].runs)
-        words = ["-m", *(f"seed={seeds}" if w.startswith("seed=") else w for w in words)]
+    if others and (knob := next((name for name in SEEDS if name in first.values), None)):
+        seeds = ",".join(str(run.values[knob]) for run in found[0].runs)
+        words = ["-m", *(f"{knob}={seeds}" if w.startswith(f"{knob}=") else w for w in words)]
     return command([*words, f"threads={threads}"])
 
 

@@ -441,3 +441,22 @@ def test_of_a_thousand_runs_only_the_rows_in_view_are_made(browser, tmp_path):
         assert page.locator("#grid tbody tr[data-run]").count() < 60
         page.keyboard.press("PageUp")
         assert int(page.evaluate("document.activeElement.closest('tr').dataset.row")) < 999
+
+
+def test_algorithms_are_told_with_seeds_together(page, data):
+    """A table, the best first, and charts whose lines have bands; another axis is a choice away."""
+    lines = sorted(data["study"]["lines"], key=lambda one: -one["gain"]["ndcg@5"]["diff"])
+    study = section(page, "study")
+    study.locator("figure.chart").first.scroll_into_view_if_needed()
+    page.wait_for_selector("#study figure.chart:first-of-type[data-drawn]")
+    rows = study.locator(".plain-table tbody th").all_inner_texts()
+    assert rows == [one["name"] for one in lines]
+    cells = study.locator(".plain-table tbody tr").first.locator("td").all_inner_texts()
+    assert cells[0] == "3" and cells[2].startswith("+") and " to " in cells[3]
+    first = study.locator("figure.chart").first
+    assert first.locator(".scatterlayer .trace").count() == 2 * len(lines)  # a band and a line each
+    assert "rollouts" in first.locator(".xtitle").text_content()
+    study.locator("select").select_option("cpu_seconds")
+    page.wait_for_function(
+        "document.querySelector('#study .xtitle').textContent.startsWith('CPU seconds')"
+    )

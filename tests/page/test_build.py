@@ -43,6 +43,9 @@ def hostile(count: int = 4):
         kind |= {"name": kind["name"] + bad, "bins": [f"{one}{bad}" for one in kind["bins"]]}
     for curve in data["curves"]:
         curve["name"] += bad
+    for line in data["study"]["lines"]:
+        line["name"] += bad
+        line["costs"] = {bad: 0.5}
     data["costs"]["stages"] = [{"name": bad, "seconds": [1.0] * count}]
     return data
 
@@ -126,7 +129,7 @@ def test_a_number_that_is_none_is_refused():
 def test_what_is_absent_is_told_as_empty():
     data = {key: value for key, value in comparison(3).items() if key not in PACKED}
     scripts = {a.get("id"): text for a, text in Elements(page(data)).scripts}
-    assert [unpacked(scripts[f"packed-{key}"]) for key in PACKED] == ["[]"] * 4
+    assert [unpacked(scripts[f"packed-{key}"]) for key in PACKED] == ["[]"] * len(PACKED)
 
 
 def test_every_script_beside_it_is_part_of_the_page():

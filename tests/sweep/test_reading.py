@@ -34,6 +34,13 @@ def wrong(**more):
 def test_the_sweeps_that_are_shipped():
     names = {path.stem for path in SHIPPED}
     assert names >= {"cot_prob_x_beta", "beta", "cot_prob", "num_negatives", "reward_mix", "seeds"}
+    assert names >= {"algorithms", "algorithms_catalogue"}
+
+
+def test_the_algorithms_that_are_swept_are_those_that_are_there():
+    _, made = read(ROOT / "sweeps" / "algorithms.yaml")
+    shipped = {path.stem for path in (CONF / "algorithm").glob("*.yaml")}
+    assert {*made.parameters["algorithm"].values} == shipped and made.seed == "grpo.seed"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -49,12 +56,16 @@ def test_a_shipped_file_is_a_question_and_valid_in_both_worlds(path):
     [pytest.param(path, id=path.stem, marks=[] if path.stem == "beta" else pytest.mark.slow)
      for path in SHIPPED],
 )  # fmt: skip
-def test_the_first_and_last_point_of_a_shipped_file_compose(path):
+def test_the_first_and_last_point_of_a_shipped_file_compose(path, tmp_path):
     _, made = read(path)
-    points = grid(made)
+    points, own = grid(made), []
+    if "experiment=catalogue" in made.words:  # whose files are the user's
+        own = [f"dataset.path={tmp_path}"]
+        for name in ("ratings.dat", "movies.dat"):
+            (tmp_path / name).touch()
     with composing(CONF):
         for values in (points[0], points[-1]):
-            config = compose_one([*made.words, *words_of(values)], [], "config")
+            config = compose_one([*made.words, *words_of(values), *own], [], "config")
             assert config.top.goal == "evaluate"
 
 
@@ -91,6 +102,8 @@ def test_the_first_and_last_point_of_a_shipped_file_compose(path):
         ({"parameters": {"a": {"min": 1, "max": 3, "q": 1}}}, "parameters.a.q=1"),
         ({"parameters": {"seed": {"min": 1, "max": 3}}}, "parameters.seed: no list of seeds"),
         ({"parameters": {"seed": {"values": [1.5]}}}, "parameters.seed: no list of seeds"),
+        ({"parameters": {"grpo.seed": {"min": 1, "max": 3}}}, "parameters.grpo.seed: no list"),
+        ({"parameters": {"seed": {"value": 1}, "grpo.seed": {"value": 1}}}, "seed and grpo.seed"),
         ({"early_terminate": {"type": "hyperband"}}, "early_terminate: which looks?"),
         ({"early_terminate": {"type": "hyperband", "max_iter": 9}}, "s goes with max_iter"),
         ({"early_terminate": {"type": "median"}}, "early_terminate.type: input should be"),

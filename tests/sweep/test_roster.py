@@ -98,3 +98,15 @@ def test_a_run_without_the_metrics_column_waits_when_the_sweep_is_repeated(tmp_p
     with pytest.raises(Refusal, match="no such column"):
         finish(made, made.runs[0], 1.0, "prepare/users")
     assert made.states == ["waiting", "waiting"] == roster(tmp_path).states
+
+
+def test_seeds_of_grpo_are_averaged_over_like_those_of_the_top(tmp_path):
+    parameters = {"a": {"values": [1, 2]}, "grpo.seed": {"values": [0, 1, 2]}}
+    made = roster(tmp_path, parameters=parameters)
+    for run in made.runs:
+        finish(made, run, run.values["a"] + 0.1 * run.values["grpo.seed"])
+    best, other = rows(made)
+    assert (best.values, best.seeds, best.mean) == ({"a": 2}, 3, pytest.approx(2.1))
+    assert best.high - best.mean == pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4)  # Student's
+    assert other.values == {"a": 1}
+    assert "-m a=2 grpo.seed=0,1,2 threads=1" in again([best, other], 1)

@@ -52,7 +52,7 @@ def test_words_are_those_of_wandbs_agent():
 
 
 def test_a_point_is_told_without_its_seed():
-    assert apart({"a": 1, "seed": 3}) == {"a": 1}
+    assert apart({"a": 1, "seed": 3}) == {"a": 1} == apart({"a": 1, "grpo.seed": 3})
 
 
 @pytest.mark.parametrize("method", ["random", "bayes"])
