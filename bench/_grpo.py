@@ -16,6 +16,8 @@ from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from mllmrec.algorithm.rollout.sample import Sample
+from mllmrec.training.known import Known
 from mllmrec.training.reference import ReferenceScores
 from mllmrec.training.rollouts import Enumerating, Sampling
 
@@ -86,7 +88,7 @@ def settings_of(side: Side, setup: Setup, asked: Questions, longest: int) -> dic
         "bf16": False,
         "use_cpu": not torch.cuda.is_available(),
         "chat_template_kwargs": {"enable_thinking": False},
-        **setup.config.groups["algorithm"].trainer_args(),
+        **setup.config.groups["algorithm"].trainer_args(vllm=True),
     }
 
 
@@ -129,11 +131,14 @@ def trainer_of(
     )
     made.remove_callback(PrinterCallback)
     if side.is_ours:
-        made.answers = answers
         made.prompts = {str(number): ids for number, ids in enumerate(asked.prompts)}
+        algorithm = setup.config.algorithm
+        if side.kind is Sampling:
+            written = Sample(constraint=None, temperature=1.0, top_p=1.0)
+            algorithm = algorithm.model_copy(update={"rollout": written})
+        known = Known(answers, model.get_input_embeddings().weight)
         default = setup.config.stages["grpo"].tokens_per_batch
-        made.tokens_per_batch = side.tokens_per_batch or default
-        made.constraint = "token" if side.kind is Enumerating else None
+        made.compose(algorithm, known, lambda text, _: text, side.tokens_per_batch or default)
         made.kept = ReferenceScores() if side.is_kept else None
     return made
 

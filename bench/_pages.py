@@ -51,6 +51,7 @@ def comparison(count: int, *, seed: int = 0, curves: int = 6) -> dict[str, Any]:
         "tests": tests,
         "costs": costs(count, draw),
         "curves": learnt(quality, draw)[: count * curves],
+        "study": study(draw),
         "inflation": inflated(quality, beta, draw),
         "segments": segments(quality, draw),
         "cases": cases(min(count, 10), draw),
@@ -127,6 +128,50 @@ def learnt(quality: Any, draw: np.random.Generator) -> list[dict[str, Any]]:
             noisy = shape + draw.normal(0, 0.02, 100)
             found.append({"run": run, "name": name, "x": x, "y": rounded(noisy)})
     return found
+
+
+def study(draw: np.random.Generator) -> dict[str, Any]:
+    """Algorithms of three seeds each, and SFT for as long beside them."""
+    names = ("grpo", "dapo", "rere", "riser", "exact", "memory", "cispo", "gspo", "rl_plus")
+    lines = [algorithm(name, draw) for name in (*names, "sft_continued")]
+    return {"base": "sft", "protocol": "uni9", "metric": "ndcg@5", "lines": lines}
+
+
+def algorithm(name: str, draw: np.random.Generator) -> dict[str, Any]:
+    """A line of a study: curves, groups, costs, results."""
+    is_grpo, steps = name != "sft_continued", np.arange(0, 65, 5)
+    end, each = draw.uniform(0.0, 0.08), draw.uniform(0.3, 0.9)
+
+    def around(mean: Any, half: float) -> dict[str, Any]:
+        ends = {"low": rounded(mean - half), "high": rounded(mean + half)}
+        return {"mean": rounded(mean), **ends}
+
+    rise = 0.5 + end * (1 - np.exp(-steps / 20)) + draw.normal(0, 0.002, len(steps))
+    share = around(draw.uniform(0.2, 0.6) + 0.1 * steps / 60, 0.02)
+    whole = {"mean": 0.4, "low": 0.35, "high": 0.45, "n": 3}
+    gain = {"diff": end, "low": end - 0.01, "high": end + 0.01, "p": 0.01, "holm": 0.09, "n": 3}
+    gain |= {"seeds": [end - 0.02, end + 0.02], "verdict": "not distinguishable"}
+    return {
+        "name": name,
+        "label": "grpo" if is_grpo else name,
+        "seeds": [0, 1, 2],
+        "runs": [0],
+        "curve": {
+            **{"step": steps.tolist(), "n": 3, **around(rise, 0.01)},
+            **{"cpu_seconds": rounded(steps * each), "rollouts": rounded(steps * 256.0)},
+            "tokens": rounded(steps * 8000.0),
+        },
+        "groups": {"groups/no_signal": {"step": steps.tolist(), "whole": whole, **share}}
+        if is_grpo
+        else {},
+        "costs": {"rollout": 0.5, "policy": 0.3, "backward": 0.2} if is_grpo else {},
+        "spent": {
+            "cpu_seconds": {"mean": 60 * each, "low": None, "high": None, "n": 1},
+            **{"rollouts": None, "tokens": None},
+        },
+        "final": {"ndcg@5": {"mean": 0.5 + end, "low": 0.48 + end, "high": 0.52 + end, "n": 3}},
+        "gain": {"ndcg@5": gain},
+    }
 
 
 def inflated(quality: Any, beta: Any, draw: np.random.Generator) -> list[dict[str, Any]]:

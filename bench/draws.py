@@ -60,7 +60,7 @@ def counts(name: str, setup: Setup, asked: Questions, draws: int, constraint: st
     (row,), (prompt,) = rows_of(asked), asked.prompts
     samples = [{**row, "sample_id": str(number)} for number in range(draws // GROUP)]
     trainer.prompts = {sample["sample_id"]: prompt for sample in samples}
-    groups = trainer.roll(samples)
+    groups = trainer.roll(samples, GROUP)
     place = {tuple(answer): index for index, answer in enumerate(asked.answers[0])}
     drawn = [place[tuple(tokens)] for group in groups for tokens in group]
     return np.bincount(drawn, minlength=CANDIDATES)

@@ -53,15 +53,15 @@ def first_step(name: str, setup: Setup, asked: Questions, drawn: Drawn) -> tuple
     losses = []
 
     class Watched:
+        def roll(self, samples: Any, draws: int) -> Any:
+            groups = super().roll(samples, draws)
+            for sample, group in zip(samples, groups, strict=True):
+                drawn[tuple(self.prompt(sample))] = [list(tokens) for tokens in group]
+            return groups
+
         def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
-            keys = [tuple(ids) for ids in prompt_ids]
-            if drawn:
-                left = {key: iter(group) for key, group in drawn.items()}
-                return [list(next(left[key])) for key in keys], None
-            made = super()._generate_single_turn(prompt_ids, *args, **kwargs)
-            for key, completion in zip(keys, made[0], strict=True):
-                drawn.setdefault(key, []).append(list(completion))
-            return made
+            left = {key: iter(group) for key, group in drawn.items()}
+            return [next(left[tuple(ids)]) for ids in prompt_ids], None
 
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
             loss = super().training_step(*args, **kwargs)

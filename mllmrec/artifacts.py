@@ -20,6 +20,7 @@ MANIFEST = "manifest.json"
 REPORT = "report.json"  # beside the metrics; the manifest and tracking take it up
 PARTIAL = ".partial-"
 SCRATCH = ".scratch"  # within a partial folder: what a build needs to go on, and nobody after it
+TIMES = "times.json"  # in the scratch, as no two builds have the same; the manifest takes it up
 
 
 def digest(value: Any) -> str:
@@ -57,6 +58,12 @@ def write_json(path: Path, value: Any) -> None:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def write_times(scratch: Path, times: Mapping[str, Any]) -> None:
+    """Leave for the manifest what a build took, step by step: a column a name."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    write_json(scratch / TIMES, times)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +175,8 @@ def publish(partial: Path, folder: Path, manifest: Mapping[str, Any]) -> Artifac
     """Turn a finished partial folder into an artifact: the manifest last, then one rename."""
     if (partial / REPORT).is_file():
         manifest = {**manifest, "report": json.loads((partial / REPORT).read_text())}
+    if (times := partial / SCRATCH / TIMES).is_file():
+        manifest = {**manifest, "times": json.loads(times.read_text())}
     write_json(partial / MANIFEST, {**manifest, "files": folder_files(partial)})
     return put_in_place(partial, folder)
 

@@ -105,7 +105,8 @@ def build_locked(
         out=partial,
         inputs={name: artifact.folder for name, artifact in inputs.items()},
         groups=groups,
-        seed=config.top.seed,
+        seed=step.stage.seed_of(config),
+        top_seed=config.top.seed,
         log=lambda metrics, at: on_metrics(step.label, metrics, at),
     )
     began, clock = datetime.now(UTC), time.monotonic()

@@ -28,6 +28,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mllmrec.errors import Refusal
 from mllmrec.overrides import (
+    check_chosen,
+    check_parts,
     is_swept,
     not_composed,
     quoted,
@@ -145,8 +147,13 @@ def compose_one(overrides: Sequence[str], search: Sequence[str], name: str) -> C
     Raises:
         Refusal: what was typed does not compose or does not validate.
     """
+    check_parts(overrides, search, name)
     try:
-        tree = compose(name, overrides=[*search, *overrides])  # of two searchpaths the first counts
+        # of two searchpaths the first counts
+        tree = compose(name, overrides=[*search, *overrides], return_hydra_config=True)
+        choices = OmegaConf.to_container(tree.hydra.runtime.choices)
+        OmegaConf.set_struct(tree, False)
+        del tree["hydra"]
         plain = OmegaConf.to_container(tree, resolve=True)
     except MissingConfigException as error:
         raise unknown_option(error) from error
@@ -162,4 +169,5 @@ def compose_one(overrides: Sequence[str], search: Sequence[str], name: str) -> C
         raise not_composed(error, overrides, search, name) from error
     except (OmegaConfBaseException, ValueError) as error:  # ValueError: dataset=3 and the like
         raise unreadable(error) from error
+    check_chosen(overrides, plain, choices)
     return validate(plain, typed=typed_keys(overrides))  # type: ignore[arg-type]

@@ -2,20 +2,23 @@
 
 ``python -m mllmrec.jsonschema`` writes ``conf/schema/<group>.json`` for the files of each group,
 and ``root.json`` for ``conf/config.yaml``, ``conf/stage/`` and ``conf/experiment/``. Names, types
-and ranges come from the models, descriptions from the comments above the fields.
+and ranges come from the models, descriptions from the comments above the fields. The files of parts
+(``conf/algorithm/policy/`` and the like) go by the schema of what is composed of them.
 """
 
+import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel
 
-from mllmrec.schema import GROUPS, NAMED, STAGES, TARGET, Top
+from mllmrec.algorithm.base import NAMED_PARTS, Algorithm
+from mllmrec.schema import COMPOSED, GROUPS, NAMED, STAGES, TARGET, Top
 
 CONF = Path(__file__).parents[1] / "conf"
 DRAFT = "http://json-schema.org/draft-07/schema#"  # the newest that all editors' plugins know
@@ -31,7 +34,8 @@ Said = Mapping[str, str]
 
 def schemas(conf: Path) -> dict[str, Schema]:
     """All schemas by the name of their file."""
-    made = {group: of_group(conf, group) for group in GROUPS}
+    made = {group: of_group(conf, group) for group in GROUPS if group != COMPOSED}
+    made[COMPOSED] = of_composed(conf)
     return made | {ROOT: of_root(conf)}
 
 
@@ -42,6 +46,53 @@ def of_group(conf: Path, group: str) -> Schema:
     one = {"anyOf": [of_component(target, files, is_named) for target, files in found.items()]}
     many = {"type": "object", "properties": {"defaults": LIST}, "additionalProperties": one}
     return {"$schema": DRAFT, "title": group, **(many if is_named else one)}
+
+
+def of_composed(conf: Path) -> Schema:
+    """A composition of parts, each one of its kind's; or the file of a part, which names its class.
+
+    Without ``_target_`` and ``defaults`` it is a composition: what an experiment sets of one.
+    """
+    parts: dict[str, list[Schema]] = {}
+    defined: Schema = {}
+    for kind in Algorithm.model_fields:
+        found = targets(conf / COMPOSED / kind, deep=kind in NAMED_PARTS)
+        made = {
+            f"{kind}.{target.rpartition('.')[2]}": of_component(target, files, kind in NAMED_PARTS)
+            for target, files in found.items()
+        }
+        defined |= made
+        parts[kind] = [{"$ref": f"#/definitions/{name}"} for name in made]
+    defined["composition"] = of_composition(parts)
+    own = {"anyOf": [{"required": [TARGET]}, {"required": ["defaults"]}]}
+    flat = [part for kind, some in parts.items() if kind not in NAMED_PARTS for part in some]
+    named = [{"allOf": [part, own]} for kind in NAMED_PARTS for part in parts[kind]]
+    files: list[Schema] = [{"allOf": [own, {"anyOf": flat}]}] if flat else []
+    files += [by_name(named, {"minProperties": 1})] if named else []
+    anyone = [{"$ref": "#/definitions/composition"}, *files]
+    return {"$schema": DRAFT, "title": COMPOSED, "anyOf": anyone, "definitions": defined}
+
+
+def of_composition(parts: Mapping[str, list[Schema]]) -> Schema:
+    """A node for each kind of part: one part, or parts by name."""
+    nodes: Schema = {TARGET: {"const": f"{Algorithm.__module__}.{Algorithm.__name__}"}}
+    for kind, some in parts.items():
+        node = by_name(some, {}) if kind in NAMED_PARTS else {"anyOf": some} if some else {}
+        nodes[kind] = {"description": about(kind), **node}
+    properties = {"defaults": LIST, **nodes}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def about(kind: str) -> str:
+    """What a kind of part does: the first paragraph that its base class says of itself."""
+    annotation = Algorithm.model_fields[kind].annotation
+    base = get_args(annotation)[1] if kind in NAMED_PARTS else annotation
+    return " ".join((inspect.getdoc(base) or "").partition("\n\n")[0].split())
+
+
+def by_name(some: list[Schema], more: Schema) -> Schema:
+    one = {"anyOf": some} if some else False
+    return {"type": "object", **more, "additionalProperties": one}
 
 
 def of_root(conf: Path) -> Schema:

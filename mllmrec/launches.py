@@ -41,6 +41,7 @@ class Launch:
 
     ``state`` is running, finished, refused, failed or interrupted; ``steps`` are those of its plan
     with the seconds that this launch spent on building them (null: it built none of it);
+    ``choices`` what was chosen of groups whose config does not tell it (``algorithm``);
     ``columns`` the final metrics of all of them, as in W&B's summary; ``config`` the composed
     config without secrets.
     """
@@ -102,6 +103,7 @@ def told(
         **locks.me(),
         "overrides": [scrub.override(word) for word in overrides],
         "config": scrub.tree(config),
+        "choices": {},
         "store": str(store),
         "wandb": None,
         "steps": [],

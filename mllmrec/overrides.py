@@ -4,6 +4,7 @@ import difflib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hydra import compose
@@ -13,8 +14,10 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mllmrec import parts
+from mllmrec.algorithm.base import NAMED_PARTS
 from mllmrec.errors import Refusal
-from mllmrec.schema import GROUPS, STAGES, outside, validate
+from mllmrec.schema import COMPOSED, GROUPS, STAGES, outside, validate
 
 SHOWN = "`python launch.py --help` lists groups, `python launch.py --cfg job` every knob"
 
@@ -71,6 +74,21 @@ def in_quotes(word: str | None) -> str | None:
     return f"type {shlex.quote(mended)}"
 
 
+def check_parts(overrides: Sequence[str], search: Sequence[str], name: str) -> None:
+    """Refuse words of an algorithm's parts that are said in another way, before composing."""
+    for n, word in enumerate(overrides):
+        others = [*overrides[:n], *overrides[n + 1 :]]
+        parts.check_word(word, partial(composed_without, others, search, name))
+
+
+def check_chosen(overrides: Sequence[str], tree: Any, choices: Any) -> None:
+    """Refuse knobs of parts that are not chosen: those typed, and those of the composition."""
+    for word in overrides:
+        if refusal := parts.unchosen(word, tree):
+            raise refusal
+    parts.check_swapped(choices, tree)
+
+
 def not_composed(
     error: Exception, overrides: Sequence[str], search: Sequence[str], name: str
 ) -> Refusal:
@@ -88,8 +106,10 @@ def not_composed(
     if tree and stage in STAGES and stage not in tree:
         return outside(stage, tree["goal"], sorted(k for k in tree if OmegaConf.is_dict(tree[k])))
     known = siblings(parent, tree)
-    if choices := offering(key, tree):
-        group = key.partition(".")[0]
+    if refusal := parts.unknown_group(typed, word) or parts.unchosen(word, tree):
+        return refusal
+    group, choices = offering(key, tree)
+    if choices:
         return Refusal(
             f"{key}: no knob of the {group} that is chosen",
             allowed=f"{group}={', '.join(choices)} has it",
@@ -118,11 +138,16 @@ def composed_without(overrides: Sequence[str], search: Sequence[str], name: str)
         return None
 
 
-def offering(key: str, tree: Any) -> list[str]:
-    """The other choices of a group that have a knob of this name."""
+def offering(key: str, tree: Any) -> tuple[str, list[str]]:
+    """The group that a knob is of, and its other choices that have one of this name."""
     group, _, rest = key.partition(".")
+    if group == COMPOSED:
+        kind, _, rest = rest.partition(".")
+        group = f"{COMPOSED}/{kind}"
+        is_one = kind in parts.KINDS and kind not in NAMED_PARTS
+        return group, parts.options_with(group, rest) if rest and is_one else []
     if group not in GROUPS or not rest or tree is None:
-        return []
+        return group, []
     found = []
     for choice in GlobalHydra.instance().config_loader().get_group_options(group):
         try:
@@ -131,7 +156,7 @@ def offering(key: str, tree: Any) -> list[str]:
                 found.append(choice)
         except (HydraException, OmegaConfBaseException):
             continue
-    return found
+    return group, found
 
 
 def has(tree: Any, key: str) -> bool:

@@ -73,7 +73,7 @@ def add(stage: Stage, config: Config, store: Store, steps: dict[str, Step]) -> S
     inputs = {name: step.id for name, step in below.items()}
     identity = {
         "version": stage.version,
-        "seed": config.top.seed,
+        "seed": stage.seed_of(config),
         "inputs": inputs,
         **stage.effective(config),
     }

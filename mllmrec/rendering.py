@@ -81,8 +81,11 @@ def fitted(
     room: int,
     rationales: Mapping[str, str] | None = None,
     thinking: bool = False,
+    items: int | None = None,
 ) -> Fitted[Encoded]:
     """Every sample's prompt, encoded: with ``room`` for its answer it has at most ``limit`` tokens.
+
+    With ``items`` it asks for a list of so many.
 
     Raises:
         Refusal: as ``render_all`` and ``shortened``.
@@ -90,6 +93,8 @@ def fitted(
 
     def make(some: pl.DataFrame) -> list[Encoded]:
         texts = render_all(some, protocol, prepared, prompt, words, rationales)
+        if items:
+            texts = [prompt.asking(text, items, words.model_dump()) for text in texts]
         return [*map(Encoded, texts, prompt.encode_all(tokenizer, texts, thinking))]
 
     return shortened(samples, make, prompt, limit, room, size=lambda one: len(one.ids))

@@ -20,7 +20,7 @@ from mllmrec.hardware.forecast import foretold
 from mllmrec.launches import Launch
 from mllmrec.plan import Step, plan
 from mllmrec.report.tables import print_plan
-from mllmrec.schema import Config, validate
+from mllmrec.schema import COMPOSED, Config, validate
 from mllmrec.stage.command import Asked, Command
 from mllmrec.tracking.opening import open_run
 from mllmrec.tracking.tracker import Tracker
@@ -61,7 +61,7 @@ def launch(tree: DictConfig, hydra: DictConfig) -> None:
                 )
             )
         else:
-            reach(config, store, plain, overrides, folder)
+            reach(config, store, plain, overrides, folder, choices_of(hydra))
     except Exception as error:
         if refusal := explained(error, store):
             raise refusal from error
@@ -69,7 +69,12 @@ def launch(tree: DictConfig, hydra: DictConfig) -> None:
 
 
 def reach(
-    config: Config, store: Store, plain: dict[str, Any], overrides: Sequence[str], folder: Path
+    config: Config,
+    store: Store,
+    plain: dict[str, Any],
+    overrides: Sequence[str],
+    folder: Path,
+    choices: dict[str, str],
 ) -> None:
     """Plan the goal, build what is missing, print the result."""
     steps = plan(config, store)
@@ -87,6 +92,7 @@ def reach(
         return
     roots.remember(store, folder, (step.id for step in steps))
     with launches.told(folder, config=plain, overrides=overrides, store=store.root) as launch:
+        launch.told["choices"] = choices
         done = tracked(config, store, plain, overrides, steps, launch)
     config.goal.show(done[steps[-1].id].artifact.folder)
 
@@ -107,7 +113,11 @@ def tracked(
         log.info("prompt.captions=auto: %s", "on" if config.prompt.captions else "off, no pictures")
     with open_run(
         config.tracking.model_copy(update={"tags": tags_of(config, steps)}),
-        config={**plain, "provenance": provenance.record()},
+        config={
+            **plain,
+            "provenance": provenance.record(),
+            "choices": launch.told["choices"],
+        },
         goal=config.top.goal,
         overrides=overrides,
         run_id=launch_id,
@@ -173,6 +183,12 @@ def tags_of(config: Config, steps: Sequence[Step]) -> list[str]:
     """The tags of a run: those of the config, and a warning where rationales were told targets."""
     leaks = config.reasoner.reveal_target and any("reasoner" in step.stage.uses for step in steps)
     return [*config.tracking.tags, *(["reveal_target"] if leaks else [])]
+
+
+def choices_of(hydra: DictConfig) -> dict[str, str]:
+    """The algorithm by its name: what it is composed of does not tell it."""
+    found = hydra.runtime.choices.get(COMPOSED)
+    return {} if found is None else {COMPOSED: str(found)}
 
 
 def conf_of(hydra: DictConfig) -> Path:

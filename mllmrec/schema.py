@@ -4,7 +4,7 @@ Python owns names, types and ranges; YAML (``conf/``) owns values, so models dec
 values. Nothing in this module, nor in a module that declares a knob, imports torch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -197,7 +197,7 @@ def component(node: Mapping[str, Any], path: str, package: str) -> Any:
     return kind.model_validate({key: value for key, value in node.items() if key != TARGET})
 
 
-def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
+def validate(tree: Mapping[str, Any], *, typed: Collection[str] = ()) -> Config:
     """Turn the composed config into typed, frozen models, collecting every fault first.
 
     ``typed`` are the dotted keys that the user typed; a node of a stage outside the chosen chain
@@ -206,16 +206,14 @@ def validate(tree: Mapping[str, Any], *, typed: Iterable[str] = ()) -> Config:
     Raises:
         Refusal: all faults found, one a line.
     """
-    typed = list(typed)
     rest, dropped = split_off_dropped(tree, frozenset(key.split(".")[0] for key in typed))
     faults: list[str] = []
     made: dict[str, Any] = {}
     for path, node in rest.items():
         if isinstance(node, Mapping):
             made[path] = gather(path, node, faults)
-    plain = {path: value for path, value in rest.items() if not isinstance(value, Mapping)}
     try:
-        top = Top.model_validate(plain)
+        top = Top.model_validate({k: v for k, v in rest.items() if not isinstance(v, Mapping)})
     except ValidationError as error:
         faults += [describe(fault, "", Top) for fault in error.errors()]
     if faults:

@@ -39,16 +39,26 @@ def written(stage: Stage, job: Job, parallel: Model, threads: int | None) -> dic
         "out": str(job.out),
         "inputs": {name: str(folder) for name, folder in job.inputs.items()},
         "seed": job.seed,
+        "top_seed": job.top_seed,
         "parallel": packed(parallel),
         "threads": threads,
     }
 
 
 def packed(model: Model) -> dict[str, Any]:
+    """A part's kind and its knobs; parts within it likewise, as a field tells their base alone."""
     kind = type(model)
+    parts: dict[str, Any] = {}
+    for name in kind.model_fields:
+        value = getattr(model, name)
+        if isinstance(value, Model):
+            parts[name] = packed(value)
+        elif isinstance(value, Mapping) and any(isinstance(one, Model) for one in value.values()):
+            parts[name] = {key: packed(one) for key, one in value.items()}
     return {
         "kind": f"{kind.__module__}.{kind.__qualname__}",
-        "knobs": model.model_dump(mode="json"),
+        "knobs": model.model_dump(mode="json", exclude={*parts}),
+        "parts": parts,
     }
 
 
@@ -60,7 +70,8 @@ def unpacked(node: Mapping[str, Any]) -> Any:
     kind = getattr(import_module(module), name)
     if not issubclass(kind, Model):
         raise TypeError(f"{node['kind']} is no part of a config")
-    return kind.model_validate(node["knobs"])
+    parts = {name: unpacked(part) for name, part in node["parts"].items()}
+    return kind.model_validate({**node["knobs"], **parts})
 
 
 def main(folder: Path) -> int:
@@ -101,6 +112,7 @@ def carry_out(folder: Path, rank: int, count: int) -> Metrics:
         inputs={name: Path(path) for name, path in told["inputs"].items()},
         groups={name: unpacked(node) for name, node in told["groups"].items()},
         seed=told["seed"],
+        top_seed=told["top_seed"],
         **({"log": voice.metrics} if voice else {}),
     )
     stage: Stage = unpacked(told["stage"])

@@ -135,3 +135,13 @@ def test_siblings_are_newest_first(store):
         os.utime(manifest, (1000 - age, 1000 - age))
     assert [a.id[0] for a in store.siblings("toy", "sft")] == ["a", "b", "c"]
     assert {a.stage for a in store} == {"sft"}
+
+
+def test_times_are_in_the_manifest_and_no_file_of_the_artifact(store):
+    """They lie in the scratch, so a killed build has them, and bytes of files repeat."""
+    folder = store.folder("toy", "sft", "b" * 16)
+    partial = partial_of(folder)
+    artifacts.write_times(partial / artifacts.SCRATCH, {"step": [1], "cpu_seconds": [0.5]})
+    made = publish(partial, folder, {"label": "sft", "metrics": {}})
+    assert made.manifest["times"] == {"step": [1], "cpu_seconds": [0.5]}
+    assert made.manifest["files"] == {} and not (made.folder / artifacts.SCRATCH).exists()

@@ -37,6 +37,11 @@ def test_every_choice_of_every_group_composes(group, choice):
     config(*words)
 
 
+def test_a_word_with_a_slash_is_a_choice_of_a_group_below():
+    """Each part is instantiated by the table of tests/algorithm/test_compatibility.py."""
+    assert compose_typed("algorithm/rollout=sample", "stage=sft").algorithm.rollout.top_p == 1
+
+
 @pytest.mark.parametrize(("experiment", "stage"), [*itertools.product(EXPERIMENTS, STAGES)])
 def test_every_experiment_composes_with_every_stage(experiment, stage):
     made = compose_typed(f"experiment={experiment}", f"stage={stage}")

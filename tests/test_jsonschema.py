@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft7Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT7
 
 from mllmrec.jsonschema import CONF, DRAFT, comments, header, schemas, text_of, write
-from mllmrec.schema import GROUPS
+from mllmrec.schema import COMPOSED, GROUPS
 
 PACKAGE = "# @package _global_"
 YAMLS = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"))
@@ -19,7 +21,7 @@ YAMLS = [file for file in YAMLS if not file.startswith("hydra/")]  # Hydra's own
 
 
 def schema_of(file: str) -> str:
-    group = file.rpartition("/")[0]
+    group = file.partition("/")[0]
     return group if group in GROUPS else "root"
 
 
@@ -31,12 +33,12 @@ def made() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def faults(made: dict[str, Any]) -> Any:
     """A function from a schema's name and a tree to the paths of what is wrong with it."""
-    groups = {group: made[group] for group in GROUPS}  # in place of the references to their files
-    root = {**made["root"], "properties": {**made["root"]["properties"], **groups}}
+    files = ((f"{name}.json", DRAFT7.create_resource(schema)) for name, schema in made.items())
+    registry: Registry[Any] = Registry().with_resources(files)
 
     def found(name: str, tree: Any) -> list[str]:
-        schema = root if name == "root" else made[name]
-        return [error.json_path for error in Draft7Validator(schema).iter_errors(tree)]
+        validator = Draft7Validator({"$ref": f"{name}.json"}, registry=registry)
+        return [error.json_path for error in validator.iter_errors(tree)]
 
     return found
 
@@ -68,7 +70,7 @@ def test_each_file_names_its_schema_first(file: str) -> None:
     lines = (CONF / file).read_text(encoding="utf-8").splitlines()
     is_global = file.startswith(("stage/", "experiment/", "hardware/"))
     assert (lines[0] == PACKAGE) == is_global
-    place = "../schema" if "/" in file else "schema"
+    place = "../" * file.count("/") + "schema"
     line = f"# yaml-language-server: $schema={place}/{schema_of(file)}.json"
     assert lines[1 if is_global else 0] == line
 
@@ -76,8 +78,11 @@ def test_each_file_names_its_schema_first(file: str) -> None:
 @pytest.mark.parametrize(
     ("name", "tree"),
     [
-        ("algorithm", {"epsilon": 0.3}),
-        ("algorithm", {"epsilon": "${grpo.beta}"}),
+        ("algorithm", {"policy": {"epsilon": 0.3}}),
+        ("algorithm", {"policy": {"epsilon": "${grpo.beta}"}, "shaping": {}}),
+        ("algorithm", {"auxiliary": {"fail_groups": {"weight": 0.5}}}),
+        ("algorithm", {"defaults": ["clip", "_self_"], "epsilon": 0.3}),
+        ("algorithm", {"_target_": "mllmrec.algorithm.policy.clip.Clip", "epsilon": 0.3}),
         ("tracking", {"defaults": ["offline", "_self_"], "mode": "off"}),
         ("reward", {"mine": {"_target_": "mllmrec.reward.hit.Hit", "weight": 2.0}}),
         ("root", {"defaults": [{"override /dataset": "toy"}], "dataset": {"users": 60}}),
@@ -92,10 +97,16 @@ def test_parts_of_a_config_are_taken(name: str, tree: Any, faults: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "tree"),
     [
-        ("algorithm", {"epsilom": 0.3}),
-        ("algorithm", {"epsilon": -1}),
-        ("algorithm", {"epsilon": "much"}),
-        ("algorithm", {"_target_": "mllmrec.algorithm.grpo.Gropo"}),
+        ("algorithm", {"policy": {"epsilom": 0.3}}),
+        ("algorithm", {"policy": {"epsilon": -1}}),
+        ("algorithm", {"policy": {"epsilon": "much"}}),
+        ("algorithm", {"polcy": {"epsilon": 0.3}}),
+        ("algorithm", {"epsilon": 0.3}),  # a part's knob, where a composition's parts are
+        ("algorithm", {"kl": {"_target_": "mllmrec.algorithm.policy.clip.Clip"}}),
+        ("algorithm", {"shaping": {"fail_groups": {"weight": 0.5}}}),
+        ("algorithm", {"auxiliary": {"fail_groups": {"wieght": 0.5}}}),
+        ("algorithm", {"_target_": "mllmrec.algorithm.policy.clip.Clap"}),
+        ("algorithm", {"_target_": "mllmrec.algorithm.policy.clip.Clip", "epsilom": 0.3}),
         ("reward", {"hit": {"wieght": 1.0}}),
         ("root", {"grpo": {"beta": "5e-2"}}),
         ("root", {"grpo": {"lora": {"rank": 8}}}),
@@ -122,6 +133,16 @@ def test_descriptions_are_the_comments_above_the_fields(tmp_path: Path) -> None:
     assert said["f"] == "Six."
 
 
+def test_a_kind_of_part_is_described_and_takes_each_of_its_parts(made: dict[str, Any]) -> None:
+    defined = made[COMPOSED]["definitions"]
+    policy = defined["composition"]["properties"]["policy"]
+    assert policy["description"] == "The loss of the rollouts, with its KL term."
+    assert {"$ref": "#/definitions/policy.Clip"} in policy["anyOf"]
+    assert "(ε)" in defined["policy.Clip"]["properties"]["epsilon"]["description"]
+    weight = defined["auxiliary.FailGroups"]["properties"]["weight"]
+    assert weight["description"], "of a named part, without its name"
+
+
 def test_a_knob_is_described_by_its_comment_at_any_depth(made: dict[str, Any]) -> None:
     beta = made["root"]["properties"]["grpo"]["properties"]["beta"]
     assert "(β)" in beta["description"]
@@ -131,7 +152,7 @@ def test_a_knob_is_described_by_its_comment_at_any_depth(made: dict[str, Any]) -
 
 def test_the_command_writes_what_is_there_and_removes_what_is_not(tmp_path: Path) -> None:
     for file in YAMLS:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / file).write_text((CONF / file).read_text(encoding="utf-8"), encoding="utf-8")
     write(tmp_path)
     (tmp_path / "schema" / "gone.json").write_text("{}")

@@ -114,7 +114,11 @@ DEBUG = ("experiment=debug", "threads=1", "cot_prob=0.5", "dataset.poster_size=1
 @pytest.mark.slow
 def test_thoughts_are_learnt_and_written_before_answers(tmp_path):
     """`prompt.inject=completion`: SFT learns a thought, GRPO's samples have room for one."""
-    typed = ("prompt.inject=completion", "algorithm.rollout=sample", "algorithm.constraint=null")
+    typed = (
+        "prompt.inject=completion",
+        "algorithm/rollout=sample",
+        "algorithm.rollout.constraint=null",
+    )
     done = launch(*DEBUG, *typed, "grpo.max_completion_length=48", cwd=tmp_path, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     grpo = made(tmp_path, "grpo").manifest

@@ -144,8 +144,8 @@ def test_no_share_of_rationales_means_no_rationales():
     only_grpo = ids("cot_prob=0", "grpo.cot_prob=0.1")
     assert "assess" in only_grpo and only_grpo["sft"] == none["sft"]
     assert ids("prompt.inject=none") == none  # a rationale that goes nowhere is none
-    thinking = ("prompt.inject=completion", "algorithm.rollout=sample", "cot_prob=0")
-    typed = ("algorithm.constraint=null", "grpo.max_completion_length=90")
+    thinking = ("prompt.inject=completion", "algorithm/rollout=sample", "cot_prob=0")
+    typed = ("algorithm.rollout.constraint=null", "grpo.max_completion_length=90")
     # a thought comes first then, if only an empty one
     assert {"sft", "grpo"} <= {k for k, v in ids(*thinking, *typed).items() if v != none[k]}
 
@@ -298,3 +298,18 @@ def test_a_step_knows_whether_it_is_built(store):
     said = json.loads((step.folder / "manifest.json").read_text())
     assert said["identity"]["groups"]["dataset"]["users"] == 6000
     assert "noun" not in said["identity"]["groups"]["dataset"]
+
+
+def test_a_seed_of_grpo_touches_grpo_and_its_control_alone(store):
+    """Samples and ties go by the top's seed, so that the models of several seeds are paired."""
+    below = {"grpo", "sft_continued", "evaluate"}
+    assert touched("grpo.seed=1") == below | {"rank grpo", "rank sft_continued"}
+    assert touched("sft_continued.seed=1") == {"sft_continued", "rank sft_continued", "evaluate"}
+    assert ids("grpo.seed=42") == ids()  # it is the top's
+    seeds = {step.label: step.identity["seed"] for step in steps(store, "grpo.seed=1")}
+    assert {label for label, seed in seeds.items() if seed == 1} == {"grpo", "sft_continued"}
+    assert {seed for label, seed in seeds.items() if label.startswith("rank")} == {42}
+
+
+def test_another_seed_of_the_top_is_another_chain_whatever_grpos():
+    assert touched("seed=7", base=("grpo.seed=1",)) >= {"prepare", "grpo", "rank grpo"}

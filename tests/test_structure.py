@@ -16,8 +16,10 @@ import pytest
 import yaml
 from hydra import initialize_config_dir
 
+from mllmrec.algorithm.base import NAMED_PARTS, Algorithm
 from mllmrec.compose import compose_one
-from mllmrec.schema import GROUPS, NAMED, STAGES, TARGET, Config, Model
+from mllmrec.jsonschema import header
+from mllmrec.schema import COMPOSED, GROUPS, NAMED, STAGES, TARGET, Config, Model
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF, PACKAGE = ROOT / "conf", ROOT / "mllmrec"
@@ -28,6 +30,8 @@ YAMLS = sorted(CONF.rglob("*.yaml"))
 INNER = {("stage", "rank"), ("stage", "fit"), ("stage", "consistency"), ("stage", "hints")}
 INNER |= {("stage", "requests")}
 SINGLE = {"prompt"}  # groups that are one module each, not a folder
+PARTS = [f"{COMPOSED}/{kind}" for kind in Algorithm.model_fields]  # groups below a group
+NAMED_GROUPS = {*NAMED, *(f"{COMPOSED}/{kind}" for kind in NAMED_PARTS)}
 # Bottom up: a module imports from layers below its own. A name is a module or a folder of them;
 # the longest name that fits counts, so stage.base lies below the other modules of stage/.
 CORE = "errors faults schema artifacts locks roots provenance records prompt answer ranking redact"
@@ -45,6 +49,8 @@ LAYERS = [
     ["serving"],
     ["comparison"],
     ["stage"],
+    ["parts"],
+    ["parts"],
     ["plan", "performing", "overrides"],
     ["hardware", "worker"],
     ["build", "follow", "compose", "jsonschema"],
@@ -244,18 +250,54 @@ def test_groups_and_stages_are_those_of_conf() -> None:
     assert sorted(stages) == sorted(STAGES)
 
 
+@pytest.mark.parametrize("folder", [CONF, PACKAGE, ROOT / "tests"], ids=said)
+def test_each_kind_of_part_has_its_folder(folder: Path) -> None:
+    found = [path.name for path in (folder / COMPOSED).iterdir() if path.is_dir()]
+    assert sorted({*found} - {"__pycache__"}) == sorted(Algorithm.model_fields)
+
+
+@pytest.mark.parametrize("file", sorted(CONF.glob(f"{COMPOSED}/*.yaml")), ids=said)
+def test_a_composition_is_of_parts_alone(file: Path) -> None:
+    """It says what of each kind, in the order of a step; named kinds have their key, if empty."""
+    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert tree[TARGET] == f"{Algorithm.__module__}.{Algorithm.__name__}"
+    chosen = {
+        kind: what for one in tree["defaults"] if one != "_self_" for kind, what in one.items()
+    }
+    assert [*chosen] == [*Algorithm.model_fields]
+    for kind, what in chosen.items():
+        assert isinstance(what, list) == (kind in NAMED_PARTS)
+        assert what or tree[kind] == {}, f"{kind}: {{}} makes the key"
+    assert re.search(rf"algorithm={file.stem}\b", header(file)), "say how it is launched"
+
+
+@pytest.mark.parametrize("file", sorted(CONF.glob(f"{COMPOSED}/*/*.yaml")), ids=said)
+def test_a_part_says_how_it_is_launched(file: Path) -> None:
+    """By its own words, or by those of a composition that chooses it."""
+    kind, name = file.parent.name, file.stem
+    words = rf"{COMPOSED}/{kind}=" + (rf"\[[\w,]*{name}" if kind in NAMED_PARTS else rf"{name}\b")
+    typed = re.findall(rf"{COMPOSED}=(\w+)", header(file))
+    chosen = [
+        one[kind]
+        for path in (CONF / COMPOSED / f"{made}.yaml" for made in typed)
+        for one in yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]
+        if kind in one and one != "_self_"
+    ]
+    assert re.search(words, header(file)) or any(name in [one, *one] for one in chosen), words
+
+
 @pytest.mark.parametrize("file", YAMLS, ids=said)
 def test_a_target_lies_in_the_package_of_its_group(file: Path) -> None:
-    group = file.parent.name
-    if file.parent.parent.name == "hydra":  # Hydra takes its launchers from hydra_plugins alone
+    group = file.parent.relative_to(CONF).as_posix()
+    if group.startswith("hydra/"):  # Hydra takes its launchers from hydra_plugins alone
         return
     for path, target in targets(file).items():
         if path.startswith("hydra."):  # what Hydra itself makes: no component
             continue
         module = target.rpartition(".")[0]
-        home = f"mllmrec.{group}"
-        assert module == home if group in SINGLE else module.startswith(home + ".")
-        if group in NAMED:
+        home = f"mllmrec.{group}".replace("/", ".")
+        assert module == home if group in SINGLE else module.rpartition(".")[0] == home
+        if group in NAMED_GROUPS:
             assert path == file.stem, "a named component goes by the name of its file"
         if group == "stage":
             assert path == file.stem, "a stage's node goes by the name of its file"
@@ -273,8 +315,8 @@ def components(group: str) -> list[str]:
     return found
 
 
-FOLDERS = [group for group in GROUPS if group not in SINGLE]
-COMPONENTS = [(group, module) for group in [*FOLDERS, "stage"] for module in components(group)]
+FOLDERS = [group for group in GROUPS if group not in SINGLE] + [*PARTS, "stage"]
+COMPONENTS = [(group, module) for group in FOLDERS for module in components(group)]
 
 
 @pytest.mark.parametrize(("group", "module"), COMPONENTS)
@@ -297,7 +339,7 @@ def knob_models() -> list[type[Model]]:
     for name in ("prompt", "training.options"):
         import_module(f"mllmrec.{name}")
     for group, module in COMPONENTS:
-        import_module(f"mllmrec.{group}.{module}")
+        import_module(f"mllmrec.{group.replace('/', '.')}.{module}")
 
     def below(kind: type[Model]) -> Iterator[type[Model]]:
         for child in kind.__subclasses__():
@@ -425,7 +467,7 @@ def test_the_published_recipe_composes() -> None:
     assert words[:2] == ["python", "launch.py"]
     rows = [line.split("|")[3] for line in text.splitlines() if line.startswith("|")]
     codes = [code for cell in rows for code in re.findall(r"`([^`]*)`", cell)]
-    typed = {w for code in codes for w in code.split() if re.fullmatch(r"[\w.]+=\S+", w)}
+    typed = {w for code in codes for w in code.split() if re.fullmatch(r"[\w./]+=\S+", w)}
     assert len(typed) > 20
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         whole = compose_one(words[2:], [], "config")

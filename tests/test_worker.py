@@ -30,4 +30,4 @@ def test_every_stage_that_spreads_comes_back_as_it_was(words, tmp_path):
 
 def test_a_job_names_parts_of_a_config_and_nothing_else():
     with pytest.raises(TypeError, match="no part of a config"):
-        unpacked({"kind": "subprocess.Popen", "knobs": {}})
+        unpacked({"kind": "subprocess.Popen", "knobs": {}, "parts": {}})

@@ -100,13 +100,19 @@ class Batch:
 
     def total(self, values: "Tensor") -> "Tensor":
         """Sums of a value a row over each group: (B,) to (P,)."""
-        return values.new_zeros(len(self.samples)).index_add(0, self.owner, values)
+        return self.summed(values).to(values)
+
+    def summed(self, values: "Tensor") -> "Tensor":
+        """Sums in float64: the mean of rewards that are all equal has to be just that reward."""
+        wide = values.double()
+        return wide.new_zeros(len(self.samples)).index_add(0, self.owner, wide)
 
     def mean(self, values: "Tensor") -> "Tensor":
         """Means of a value a draw over each group: (B,) to (P,); 0 for a group without rows."""
-        counts = self.counts
-        drawn = self.total(counts)
-        return self.total(values * counts) / drawn.where(drawn > 0, drawn.new_ones(()))
+        counts = self.counts.double()
+        drawn = self.summed(counts)
+        found = self.summed(values.double() * counts) / drawn.where(drawn > 0, drawn.new_ones(()))
+        return found.to(values)
 
     def std(self, values: "Tensor") -> "Tensor":
         """Unbiased standard deviations of draws, (P,); 0 for groups of fewer than two."""

@@ -265,12 +265,11 @@ def check_vllm(algorithm: "Algorithm") -> None:
         )
 
 
-def cautions(algorithm: "Algorithm", config: "Config") -> list[str]:
-    """What goes together and deserves a word: lines for the log, once a launch."""
-    found, stage = [], config.stages["grpo"]
-    chosen = by_name(algorithm)
+def cautions(algorithm: "Algorithm", num_iterations: int) -> list[str]:
+    """What goes together and deserves a word: lines for the log, where it is trained."""
+    found, chosen = [], by_name(algorithm)
     anchor = getattr(algorithm.policy, "anchor", None)
-    if anchor == "old" and getattr(stage, "num_iterations", 1) == 1:
+    if anchor == "old" and num_iterations == 1:
         found.append(
             "algorithm.policy.anchor=old with grpo.num_iterations=1: a batch is learnt from once, "
             "by the policy that drew it, so that its KL term is 0; type algorithm.policy.anchor=ref"

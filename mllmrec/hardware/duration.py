@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mllmrec.artifacts import Artifact, Store
-from mllmrec.dataset.candidates import parsed
+from mllmrec.dataset.candidates import FULL, parsed
 from mllmrec.hardware.machine import ELSEWHERE, Machine
 from mllmrec.hardware.shape import Shape
 from mllmrec.plan import Step
 from mllmrec.schema import Config
 
+WRITTEN = ("sample", "beam", "lists")  # rollouts that decode, token by token
 USED = 0.4  # share of a GPU's peak that training reaches; assumed
 # Tokens, assumed: of an item's title, of its [ITEM_id] where that is not one token, of the rest of
 # a prompt.
@@ -80,13 +81,13 @@ def tokens_of(stage: Any, config: Config) -> int:
 
 def prompt_of(protocol: str, config: Config) -> int:
     """Tokens of a prompt with the candidates of a protocol."""
-    items = config.stages["prepare"].history_length + candidates_of(protocol)
+    items = config.stages["prepare"].history_length + listed_of(protocol)
     return int(items * line_of(config) + FRAME)
 
 
-def candidates_of(protocol: str) -> int:
-    """The target and its negatives."""
-    return parsed(protocol)[1] + 1
+def listed_of(protocol: str) -> int:
+    """The candidates that a prompt lists: the target and its negatives."""
+    return 0 if protocol == FULL else parsed(protocol)[1] + 1
 
 
 def line_of(config: Config) -> float:
@@ -112,7 +113,7 @@ def flops_of(stage: Any, config: Config, shape: Shape) -> float:
     if hasattr(stage, "num_generations"):
         algorithm = config.algorithm
         passes += 1.0 if stage.beta else 0.0
-        if algorithm.rollout in ("sample", "beam"):
+        if algorithm.rollout.name in WRITTEN:
             room = stage.max_completion_length or TITLE + MARKER
             written = stage.batch_size * stage.num_generations * room
             tokens += written  # scored like the prompts
@@ -125,11 +126,13 @@ def probing_of(stage: Any, config: Config, shape: Shape) -> float:
     """Operations of the probe, spread over the steps between two looks: it goes forward alone.
 
     Every candidate of a sample is scored as an answer to one prompt; with hints, there are two.
+    Of the whole catalogue markers are scored, which are read off the prompt's end if they are
+    tokens; if not, their number is not known before the data are, and they are left out.
     """
     probe = getattr(stage, "probe", None)
     if not probe:
         return 0.0
     views = 2 if "hints" in stage.inputs(config) else 1
-    answers = candidates_of(probe.protocol) * name_of(config)
+    answers = listed_of(probe.protocol) * name_of(config)
     tokens = probe.samples * views * (prompt_of(probe.protocol, config) + answers)
     return 2.0 * shape.body * tokens / min(probe.every, stage.max_steps or probe.every)

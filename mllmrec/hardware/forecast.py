@@ -139,7 +139,7 @@ def forecast(
     width = 2 if dtype == "bfloat16" or (dtype == "auto" and on.is_gpu) else 4
     processes = config.parallel.total() if config.parallel.is_spread else 1
     step_tokens = stage.batch_size * duration.tokens_of(stage, config) // processes
-    is_written = step.stage.name == "grpo" and config.algorithm.rollout in ("sample", "beam")
+    is_written = step.stage.name == "grpo" and config.algorithm.rollout.name in duration.WRITTEN
     return Forecast(
         label=step.label,
         need=need(

@@ -4,7 +4,8 @@ import os
 
 from mllmrec.errors import Refusal
 
-OUTSIDE = ("WANDB_SWEEP_ID", "WANDB_RUN_ID")  # set by a W&B agent, or by who plays one
+SWEEP = "WANDB_SWEEP_ID"
+OUTSIDE = (SWEEP, "WANDB_RUN_ID")  # set by a W&B agent, or by who plays one
 
 
 def is_chosen_outside() -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 
 from mllmrec.artifacts import write_json
 from mllmrec.redact import Scrubber
-from mllmrec.schema import GROUPS
+from mllmrec.schema import COMPOSED, GROUPS
 from mllmrec.tracking import sent
-from mllmrec.tracking.agent import is_chosen_outside
+from mllmrec.tracking.agent import SWEEP, is_chosen_outside
 from mllmrec.tracking.folders import own_folders, own_process
 from mllmrec.tracking.knobs import Tracking
 from mllmrec.tracking.patience import FLUSH, abandon
@@ -56,6 +56,8 @@ def open_run(
         tracker = Tracker(folder if is_main else None, scrub=scrub)
         if is_main and tracking.mode != "off":
             told = {**scrub.tree(config), "overrides": typed, "kind": kinds(config)}
+            if os.environ.get(SWEEP):  # a choice that is swept takes the place of its node
+                told[f"{COMPOSED}_parts"] = told.get(COMPOSED)
             name = tracking.name or name_of(goal, typed)
             opening = Opening(tracking=tracking, scrub=scrub, config=told, goal=goal, name=name)
             tracker = opening.start(stack, run_id, folder) or tracker
@@ -76,11 +78,12 @@ def name_of(goal: str, typed: Sequence[str]) -> str:
 def kinds(config: Mapping[str, Any]) -> dict[str, str]:
     """What was chosen of each group, such as ``{"dataset": "toy"}``: columns to group runs by."""
     nodes = {name: node for name, node in config.items() if isinstance(node, Mapping)}
-    return {
+    found = {
         name: str(node["_target_"]).split(".")[-2]
         for name, node in nodes.items()
         if name in GROUPS and "." in str(node.get("_target_"))
     }
+    return {**found, **config.get("choices", {})}
 
 
 def tags_of(config: Mapping[str, Any]) -> list[str]:
@@ -212,7 +215,7 @@ class Opening:
             # the command line is recorded with the machine's metadata
             "x_disable_meta": any(self.scrub.override(word) != word for word in sys.argv[1:]),
         }
-        if os.environ.get("WANDB_SWEEP_ID"):  # the agent chose these
+        if os.environ.get(SWEEP):  # the agent chose these
             fields |= {"project": None, "entity": None}
         return {name: value for name, value in fields.items() if value is not None}
 

@@ -191,7 +191,7 @@ class Composed(Rolling):
     def tell_rollouts(self, batch: Batch) -> None:
         groups = batch.groups
         unique = [len({batch.completions[row] for row in rows}) for rows in groups]
-        self.chart("groups/no_signal", (batch.std(batch.rewards) < 1e-8).float().mean())
+        self.chart("groups/no_signal", (batch.std(batch.rewards) == 0).float().mean())
         self.chart("groups/without_hit", (batch.total(batch.hits.float()) == 0).float().mean())
         self.chart("groups/unique", sum(unique) / max(len(unique), 1))
         lengths = batch.mask.sum(1)
@@ -225,7 +225,8 @@ class Composed(Rolling):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-        write_json(folder / PARTS, {"states": self.states, "course": self.course.told()})
+        told = {"states": self.states, "course": self.course.told(), "since": self.synced.since}
+        write_json(folder / PARTS, told)
         self.synced.save(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -233,4 +234,4 @@ class Composed(Rolling):
         told = json.loads((Path(resume_from_checkpoint) / PARTS).read_text(encoding="utf-8"))
         self.states = told["states"]
         self.course.restore(told["course"])
-        self.synced.load(Path(resume_from_checkpoint))
+        self.synced.load(Path(resume_from_checkpoint), told["since"])

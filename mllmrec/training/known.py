@@ -70,12 +70,13 @@ class Synced:
 
     def __init__(self, kl: Kl) -> None:
         self.every: int | None = getattr(kl, "every", None)
+        self.since = 0  # the step that it is of
         self.kept: dict[str, Tensor] = {}
 
     def look(self, model: Any, step: int) -> None:
-        """Take the policy for the reference if it is time."""
-        if self.every and step and step % self.every == 0:
-            self.kept = {name: p.detach().clone() for name, p in trained(model)}
+        """Take the policy for the reference if it is time; asked where rollouts begin."""
+        if self.every and step - self.since >= self.every:
+            self.since, self.kept = step, {name: p.detach().clone() for name, p in trained(model)}
 
     @contextmanager
     def standing(self, model: Any) -> Iterator[None]:
@@ -95,9 +96,9 @@ class Synced:
         if self.kept:
             save_file(self.kept, folder / REFERENCE)
 
-    def load(self, folder: Path) -> None:
-        file = folder / REFERENCE
-        self.kept = load_file(file) if file.exists() else {}
+    def load(self, folder: Path, since: int) -> None:
+        self.since = since
+        self.kept = load_file(folder / REFERENCE) if since else {}
 
 
 def trained(model: Any) -> list[tuple[str, Any]]:

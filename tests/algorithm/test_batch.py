@@ -133,3 +133,10 @@ def test_one_batch_joined_is_itself():
     made = uneven()
     again = joined([made])
     assert again.owner.tolist() == made.owner.tolist() and again.items == made.items
+
+
+def test_rewards_that_are_all_equal_have_no_spread():
+    """In float32 the mean of eight times 0.3 is not 0.3, and a group without signal had one."""
+    made = batch({"a": ["b"] * 8, "b": ["a"] * 7}, rewards=[0.3] * 8 + [0.7] * 7)
+    assert made.std(made.rewards).tolist() == [0, 0]
+    assert (made.rewards - made.mean(made.rewards)[made.owner]).abs().max() == 0

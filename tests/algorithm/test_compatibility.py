@@ -199,8 +199,11 @@ def wrong(*words):
             "type 'algorithm/auxiliary=[preference]', or algorithm/advantage=standardised",
         ),
         (
-            ["algorithm=preference", "algorithm.auxiliary.preference.gold=true"]
-            + ["algorithm/group=[dynamic]"],
+            [
+                "algorithm=preference",
+                "algorithm.auxiliary.preference.gold=true",
+                "algorithm/group=[dynamic]",
+            ],
             "both are for the groups without a hit",
             "type algorithm.auxiliary.preference.gold=false, or 'algorithm/group=[]'",
         ),
@@ -254,13 +257,16 @@ def test_vllm_takes_what_it_is_told_to_take(name):
         (["algorithm=dr_irl"], []),
         (["algorithm=dr_irl", "algorithm.advantage.scale=none"], []),
         (
-            ["algorithm=dr_irl", "algorithm.advantage.scale=none"]
-            + ["algorithm.shaping.per_prompt.most=9"],
+            [
+                "algorithm=dr_irl",
+                "algorithm.advantage.scale=none",
+                "algorithm.shaping.per_prompt.most=9",
+            ],
             ["type algorithm.shaping.per_prompt.most=2.0"],
         ),
     ],
 )
 def test_what_deserves_a_word(words, said):
     made = config("stage=grpo", *words)
-    found = cautions(made.algorithm, made)
+    found = cautions(made.algorithm, made.stages["grpo"].num_iterations)
     assert len(found) == len(said) and all(a in b for a, b in zip(said, found, strict=True))

@@ -1,5 +1,6 @@
 """Which knobs are told of: those that differ, by the names that people type."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -89,4 +90,23 @@ def test_lists_are_told_as_text_and_true_is_not_one(study):
     assert {one["name"]: one["values"] for one in apart} == {
         "evaluate.k": ["[1,3]", "[1,5]"],
         "evaluate.hint": [True, 1],
+    }
+
+
+def test_an_algorithm_goes_by_its_name_and_parts_by_theirs(study):
+    def composed(policy):
+        part = {"_target_": f"mllmrec.algorithm.policy.{policy}.Some", "ratio": 0.5}
+        return {"_target_": "mllmrec.algorithm.base.Algorithm", "policy": part, "group": {}}
+
+    folders = {
+        name: study.launch(name, ROW, algorithm=composed(policy))
+        for name, policy in (("grpo", "clip"), ("riser", "kl_cov"))
+    }
+    for name, folder in folders.items():
+        told = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**told, "choices": {"algorithm": name}}))
+    apart, _ = knobs(study.runs(**folders))
+    assert {one["name"]: one["values"] for one in apart} == {
+        "algorithm": ["grpo", "riser"],
+        "algorithm.policy": ["clip", "kl_cov"],
     }

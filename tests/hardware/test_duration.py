@@ -33,6 +33,8 @@ def test_tokens_of_a_row():
     assert tokens_of(found.stages["sft"], found) == 18 * 6 + 40
     hard = config("stage=sft", "prepare.train_protocol=hard9", *PLAIN)
     assert tokens_of(hard.stages["sft"], hard) == 18 * 6 + 40
+    whole = config("stage=sft", "prepare.train_protocol=full", *PLAIN)
+    assert tokens_of(whole.stages["sft"], whole) == 8 * 6 + 40, "no list"
     more = config("stage=sft", "backbone.item_tokens=false", *PLAIN)
     assert tokens_of(more.stages["sft"], more) == 18 * 12 + 40
     shown = config("stage=sft", "prompt.captions=true", "prompt.caption_words=6", "cot_prob=0")
@@ -88,7 +90,9 @@ def test_the_pace_of_cores_counts_the_probe(tmp_path):
 
 def test_writing_token_by_token_takes_longer():
     drawn = config("stage=grpo", *PLAIN)
-    free = config("stage=grpo", "algorithm.rollout=sample", "algorithm.constraint=null", *PLAIN)
+    free = config(
+        "stage=grpo", "algorithm/rollout=sample", "algorithm.rollout.constraint=null", *PLAIN
+    )
     shape = shape_of(drawn.backbone)
     assert flops_of(free.stages["grpo"], free, shape) > 2 * flops_of(
         drawn.stages["grpo"], drawn, shape

@@ -56,7 +56,7 @@ def test_a_step_that_cannot_be_shared_out_evenly_is_refused():
 
 
 def test_vllm_and_several_processes_are_refused():
-    words = ("grpo.vllm=true", "algorithm.rollout=sample", "grpo.lora.item_rows=false")
+    words = ("grpo.vllm=true", "algorithm/rollout=sample", "grpo.lora.item_rows=false")
     made = config(*TWO, *words)
     with pytest.raises(Refusal, match=r"grpo\.vllm=true: not with 2 processes"):
         made.parallel.ready(made.stages["grpo"])

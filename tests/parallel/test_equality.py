@@ -39,7 +39,7 @@ WAYS = [  # what is made, under which overrides, and how its processes hold the 
     ("grpo", (), "ddp"),
     ("grpo", OWED, "fsdp"),
     ("grpo", ("algorithm=exact",), "ddp"),
-    ("grpo", ("algorithm.rollout=sample", "algorithm.constraint=token"), "ddp"),
+    ("grpo", ("algorithm/rollout=sample", "algorithm.rollout.constraint=token"), "ddp"),
     ("rank grpo", (), "ddp"),
     ("rank grpo", (), "fsdp"),
     ("rank grpo", ("evaluate.protocols=[uni9,full]", "evaluate.tokens_per_batch=2000"), "ddp"),

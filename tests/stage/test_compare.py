@@ -6,6 +6,7 @@ import pytest
 
 from mllmrec import roots
 from mllmrec.errors import Refusal
+from tests.comparison.methods import Methods
 from tests.comparison.study import Study
 from tests.launching import asked, config, launch, told
 
@@ -122,3 +123,28 @@ def test_a_folder_that_is_no_launchs_is_told_of_in_one_line(study, tmp_path):
     one = study.launch("one", {"sft": HALF})
     line = told(launch(*WORDS, f"+compare.runs.a={one}", "+compare.runs.x=nowhere", cwd=tmp_path))
     assert "compare.runs.x=nowhere: no launch's folder" in line and "compare.runs.x=DIR" in line
+
+
+def test_algorithms_are_written_into_a_page_with_the_command(tmp_path, capsys):
+    methods = Methods(tmp_path)
+    for algorithm, best in (("grpo", 5), ("riser", 15)):
+        for seed in range(2):
+            row = [1] * (best + seed) + [2] * (20 - best - seed)
+            methods.run(algorithm, seed, ranks=row)
+    folder, page = f"compare.folders=[{tmp_path / 'runs'}]", tmp_path / "docs" / "page.md"
+    words = ["compare.metrics=[ndcg@2]", f"compare.study.page={page}", "compare.study.name=toy"]
+    data = compare(methods, folder, *words)
+    out = capsys.readouterr().out
+    assert "NDCG@2 under uni3, less that of sft" in out and f"study: {page}" in out
+    text = page.read_text(encoding="utf-8")
+    assert "<!-- toy -->" in text and "`python launch.py" in text
+    assert text.index("| `riser` | 2 |") < text.index("| `grpo` | 2 |")  # the best first
+    assert (page.parent / "page" / "toy-gain.svg").is_file()
+    assert [one["name"] for one in data["study"]["lines"]] == ["grpo", "riser", "sft_continued"]
+
+
+def test_a_page_of_algorithms_wants_runs_with_a_probe(study, tmp_path):
+    one, two = study.launch("one", {"sft": HALF}), study.launch("two", {"sft": BEST})
+    with pytest.raises(Refusal, match=r"none of these runs' GRPO looked at a probe") as told:
+        compare(study, f"compare.study.page={tmp_path / 'page.md'}", a=one, b=two)
+    assert "compare.study.page=null" in told.value.do

@@ -277,6 +277,38 @@ def test_what_the_published_rule_does_is_counted_and_said(films, tmp_path, caplo
     assert "targets in their own history (must be 0)" in caplog.text
 
 
+def test_training_over_the_catalogue_draws_nothing_for_training(films, tmp_path, caplog):
+    """Nothing else changes, and no list means no list: its users may own all but one item."""
+    listed = build(tmp_path / "listed", films, **KNOBS)[0]
+    whole = build(tmp_path / "whole", films, **KNOBS | {"train_protocol": "full"})[0]
+    train = whole.samples("train")
+    assert train["train"].list.len().to_list() == [0] * len(train)
+    assert train.drop("train").equals(listed.samples("train").drop("train"))
+    assert whole.samples("test").equals(listed.samples("test"))
+    audits = [json.loads((one.folder / "stats.json").read_text()) for one in (listed, whole)]
+    assert audits[0]["audit"] == audits[1]["audit"]
+    assert audits[0]["candidates"].keys() == audits[1]["candidates"].keys()
+
+
+def test_what_training_over_the_catalogue_cannot_be():
+    with pytest.raises(Refusal, match="adopted samples list the candidates") as said:
+        config(
+            *("stage=prepare", "dataset=reference", "dataset.path=x", "dataset.windows=last"),
+            *("prepare.adopt=x", "prepare.train_protocol=full"),
+        )
+    assert "prepare.adopt=null" in said.value.do
+    with pytest.raises((ValidationError, Refusal), match=r"prepare\.train_protocol"):
+        config("stage=prepare", "prepare.protocols=[full]")
+    made = config("stage=sft", "prepare.train_protocol=full", "cot_prob=0.1")
+    rationales = made.stages["assess"].inputs(made)["components"]
+    with pytest.raises(Refusal, match=r"cot_prob=0\.1: how a rationale serves") as said:
+        rationales.ready(made)
+    assert "cot_prob=0" in said.value.do
+    config("stage=grpo", "prepare.protocols=[uni9]", "grpo.probe.protocol=full")
+    with pytest.raises(Refusal, match="no candidates are drawn for uni5"):
+        config("stage=grpo", "grpo.probe.protocol=uni5")
+
+
 HARD = {"protocols": ["hard5", "pop5"], "train_protocol": "hard5", "min_history": 2}
 
 

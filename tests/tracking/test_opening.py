@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mllmrec.tracking.opening import exit_code
+from mllmrec.tracking.opening import exit_code, kinds
 from tests.fake_wandb import serving
 from tests.tracking.begun import KEY, folder_of, knobs, warnings
 from tests.wandb_reader import read
@@ -199,3 +199,15 @@ def test_a_run_whose_rationales_were_told_targets_is_tagged(tmp_path):
 
     assert tags("stage=sft", "reasoner.reveal_target=true") == ["reveal_target"]
     assert tags("stage=sft") == tags("stage=prepare", "reasoner.reveal_target=true") == []
+
+
+def test_an_algorithm_goes_by_the_name_that_was_chosen() -> None:
+    """All are of one class; which parts it has is in the config."""
+    nodes = {
+        "dataset": {"_target_": "mllmrec.dataset.toy.Toy"},
+        "algorithm": {"_target_": "mllmrec.algorithm.base.Algorithm"},
+    }
+    assert kinds({**nodes, "choices": {"algorithm": "riser"}}) == {
+        "dataset": "toy",
+        "algorithm": "riser",
+    }

@@ -49,7 +49,7 @@ class Standardised(Advantage):
         else:
             found = rewards - rewards.mean() if self.center == "batch" else rewards.clone()
         if self.center == "leave_one_out":  # R − (n mean − R) / (n − 1) = (R − mean) n / (n − 1)
-            sizes = batch.sizes[batch.owner]
+            sizes = batch.total(batch.counts)[batch.owner]
             found = found * sizes / (sizes - 1).clamp(min=1)
         if self.scale == "group":
             found = found / (batch.std(rewards)[batch.owner] + self.epsilon)
