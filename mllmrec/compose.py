@@ -6,7 +6,7 @@ and knows no ranges; so the same composition is done once more beforehand, and t
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +141,22 @@ def grid(overrides: Sequence[str]) -> list[list[str]]:
         raise unreadable(error) from error
 
 
+def look_in(words: Sequence[str], name: str) -> None:
+    """Have groups looked up where configs are composed from: in the user's own folders too."""
+    loader: Any = GlobalHydra.instance().config_loader()
+    places = [word for word in words if typed_keys([word]) == ["hydra.searchpath"]]
+    with suppress(HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError):  # told later
+        _, found = loader._parse_overrides_and_create_caching_repo(name, places)
+        loader.repository = found.delegate
+
+
 def compose_one(overrides: Sequence[str], search: Sequence[str], name: str) -> Config:
     """The validated config of one job.
 
     Raises:
         Refusal: what was typed does not compose or does not validate.
     """
+    look_in([*search, *overrides], name)
     check_parts(overrides, search, name)
     try:
         # of two searchpaths the first counts

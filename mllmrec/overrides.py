@@ -14,7 +14,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mllmrec import parts
+from mllmrec import parts, swaps
 from mllmrec.algorithm.base import NAMED_PARTS
 from mllmrec.errors import Refusal
 from mllmrec.schema import COMPOSED, GROUPS, STAGES, outside, validate
@@ -86,7 +86,11 @@ def check_chosen(overrides: Sequence[str], tree: Any, choices: Any) -> None:
     for word in overrides:
         if refusal := parts.unchosen(word, tree):
             raise refusal
-    parts.check_swapped(choices, tree)
+    swaps.check_said(tree, choices)
+    keys = typed_keys(overrides)
+    if COMPOSED in keys:
+        swaps.check_replaced(keys, choices, tree)
+    swaps.check_swapped(choices, tree)
 
 
 def not_composed(
@@ -108,7 +112,7 @@ def not_composed(
     known = siblings(parent, tree)
     if refusal := parts.unknown_group(typed, word) or parts.unchosen(word, tree):
         return refusal
-    group, choices = offering(key, tree)
+    group, choices = offering(key, tree, search, name)
     if choices:
         return Refusal(
             f"{key}: no knob of the {group} that is chosen",
@@ -138,7 +142,7 @@ def composed_without(overrides: Sequence[str], search: Sequence[str], name: str)
         return None
 
 
-def offering(key: str, tree: Any) -> tuple[str, list[str]]:
+def offering(key: str, tree: Any, search: Sequence[str], name: str) -> tuple[str, list[str]]:
     """The group that a knob is of, and its other choices that have one of this name."""
     group, _, rest = key.partition(".")
     if group == COMPOSED:
@@ -149,9 +153,9 @@ def offering(key: str, tree: Any) -> tuple[str, list[str]]:
     if group not in GROUPS or not rest or tree is None:
         return group, []
     found = []
-    for choice in GlobalHydra.instance().config_loader().get_group_options(group):
+    for choice in parts.options(group):
         try:
-            other = compose("config", overrides=[f"{group}={choice}"])
+            other = compose(name, overrides=[*search, f"{group}={choice}"])
             if choice != "none" and has(other, key):
                 found.append(choice)
         except (HydraException, OmegaConfBaseException):

@@ -16,21 +16,21 @@ from omegaconf import OmegaConf
 
 from mllmrec.algorithm.base import NAMED_PARTS, Algorithm
 from mllmrec.errors import Refusal
-from mllmrec.launches import flat
 from mllmrec.schema import COMPOSED, TARGET
 
 KINDS = tuple(Algorithm.model_fields)
-# What TRL calls what a part says, by value; {} stands for any other.
+# What TRL calls what a part says, by value; {} stands for any other, where there may be others.
 TRL = {
     "loss_type": {
         "grpo": "algorithm.policy.averaging=sequence",
         "dapo": "algorithm.policy.averaging=token",
-        "bnpo": "algorithm.policy.averaging=token",
         "dr_grpo": "algorithm.policy.averaging=constant",
-        "cispo": "algorithm/policy=cispo",
-        "{}": "algorithm/policy={}",
     },
-    "scale_rewards": {"{}": "algorithm.advantage.scale={}"},
+    "scale_rewards": {
+        "true": "algorithm.advantage.scale=group",
+        "false": "algorithm.advantage.scale=none",
+        "{}": "algorithm.advantage.scale={}",
+    },
     "importance_sampling_level": {"{}": "algorithm.policy.level={}"},
     "num_iterations": {"{}": "grpo.num_iterations={}"},
 }
@@ -57,17 +57,65 @@ def check_word(word: str, others: Others) -> None:
     """Refuse a word that is no knob of a composition: a part is chosen otherwise, or has it.
 
     Raises:
-        Refusal: ``algorithm.KIND=…``, ``KIND=…``, or ``algorithm.KNOB=…`` without its part.
+        Refusal: ``algorithm.KIND=…``, ``KIND=…``, or ``algorithm.KNOB=…`` without its part; a
+            choice with a sign, of nothing, or of several where there is one.
     """
+    check_choice(word)
     names, text, value = split(word)
     if len(names) == 1 and names[0] in KINDS:
         raise chosen_by_slash(names[0], value, word)
-    if names[0] != COMPOSED or len(names) < 2 or word.startswith("~"):
+    if names[0] != COMPOSED or len(names) < 2:
+        return
+    if word.startswith("~"):
+        check_removed(names[1:], word, others)
         return
     if names[1] not in KINDS:
         raise misplaced(names[1:], text, others)
     if len(names) == 2 and not isinstance(value, Mapping):
         raise chosen_by_slash(names[1], value, word)
+
+
+def check_choice(word: str) -> None:
+    """Refuse a choice of ``algorithm`` or of a kind that Hydra's grammar has and we do not."""
+    key = word.lstrip("+~").partition("=")[0]
+    group, at, _ = key.partition("@")
+    group = group.replace(".", "/") if word.startswith("~") else group
+    above, _, kind = group.partition("/")
+    if above != COMPOSED or (kind and kind not in KINDS) or (kind == "" and group != COMPOSED):
+        return
+    value, is_named = split(word)[2], kind in NAMED_PARTS
+    faults = {
+        "taken away with an empty list" if is_named else "one is always there": word[0] == "~",
+        "chosen without +": word[0] == "+",
+        "chosen without @": bool(at),
+        "nothing is no choice": value is None,
+        "one is chosen, by its name": isinstance(value, list | Mapping) and not is_named,
+    }
+    if not any(faults.values()):
+        return
+    known = options(group)
+    wanted = [] if word[0] == "~" else value if isinstance(value, list) else [value]
+    names = [one for one in wanted if one in known]
+    choice = f"[{','.join(names)}]" if is_named else (names or ["NAME"])[0]
+    raise Refusal(
+        f"{word}: {next(said for said, is_so in faults.items() if is_so)}",
+        allowed=f"{group}: {', '.join(known)}",
+        do=f"type {shlex.quote(f'{group}={choice}')}",
+    )
+
+
+def check_removed(names: Sequence[str], word: str, others: Others) -> None:
+    """Refuse ``~algorithm.KIND.NAME``: named parts are a list, typed without it."""
+    if len(names) != 2 or names[0] not in NAMED_PARTS:
+        return
+    group = f"{COMPOSED}/{names[0]}"
+    chosen = chosen_names(others(), names[0])
+    left = ",".join(name for name in chosen if name != names[1])
+    raise Refusal(
+        f"{word}: named parts are taken away by a list without them",
+        allowed=f"{group}: {', '.join(options(group))}; chosen: {', '.join(chosen) or 'none'}",
+        do=f"type {shlex.quote(f'{group}=[{left}]')}",
+    )
 
 
 def chosen_by_slash(kind: str, value: Any, word: str) -> Refusal:
@@ -88,7 +136,9 @@ def misplaced(names: Sequence[str], text: str, others: Others) -> Refusal:
     rest, value = ".".join(names), text or "VALUE"
     knob = f"{COMPOSED}.{rest}"
     if len(names) == 1 and (meant := TRL.get(names[0])):
-        do = meant.get(value, meant["{}"]).format(value)
+        do = meant.get(value.lower()) or meant.get("{}", "").format(value)
+        if not do:
+            return other_loss(f"{knob}={value}", value, meant)
         return Refusal(
             f"{knob}: TRL's name of what a part says", allowed=do.partition("=")[0], do=f"type {do}"
         )
@@ -120,19 +170,41 @@ def misplaced(names: Sequence[str], text: str, others: Others) -> Refusal:
     )
 
 
+def other_loss(typed: str, value: str, meant: Mapping[str, str]) -> Refusal:
+    """What to say of a loss of TRL's that is no averaging of ours: a part, or not there."""
+    group, known = f"{COMPOSED}/policy", options(f"{COMPOSED}/policy")
+    is_part = value in known
+    return Refusal(
+        f"{typed}: TRL's name of what a part says" if is_part else f"{typed}: not there",
+        allowed=f"{', '.join(meant)} by algorithm.policy.averaging; {group}: {', '.join(known)}",
+        do=f"type {group}={value}" if is_part else f"type {group}=NAME with one of these",
+    )
+
+
 def chosen_parts(tree: Any) -> dict[str, Any]:
-    """The node of the algorithm in a composed tree, or in what was made of one."""
-    node: Any = tree[COMPOSED]
-    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node  # type: ignore[return-value]
+    """The parts of the algorithm by kind, in a composed tree, or in what was made of one."""
+    node: Any = tree.get(COMPOSED) if tree is not None else None
+    node = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+    kinds = node.items() if isinstance(node, Mapping) else ()
+    return {kind: part for kind, part in kinds if isinstance(part, Mapping)}
+
+
+def chosen_names(tree: Any, kind: str) -> list[str]:
+    """The names of the parts of a kind that are chosen, not only given knobs."""
+    return [name for name, part in chosen_parts(tree).get(kind, {}).items() if is_chosen(part)]
+
+
+def is_chosen(part: Any) -> bool:
+    return isinstance(part, Mapping) and TARGET in part
 
 
 def having(rest: str, tree: Any) -> Iterator[str]:
     """The chosen parts that have such a knob, the loss first."""
-    node = chosen_parts(tree) if tree is not None else {}
+    node = chosen_parts(tree)
     for kind in sorted(KINDS, key=lambda kind: kind != "policy"):
         part = node.get(kind) or {}
         for name, one in part.items() if kind in NAMED_PARTS else [("", part)]:
-            if rest.partition(".")[0] in one:
+            if isinstance(one, Mapping) and rest.partition(".")[0] in one:
                 yield f"{COMPOSED}.{kind}.{name}".rstrip(".")
 
 
@@ -141,58 +213,6 @@ def offering(rest: str) -> Iterator[tuple[str, str]]:
     for kind in KINDS:
         if kind not in NAMED_PARTS:
             yield from ((kind, name) for name in options_with(f"{COMPOSED}/{kind}", rest))
-
-
-def check_swapped(choices: Mapping[str, Any], tree: Any) -> None:
-    """Refuse a composition whose own knobs would fall to another part than the one they are for.
-
-    Raises:
-        Refusal: with the parts and knobs that the composition has beside the one that was swapped.
-    """
-    name = str(choices.get(COMPOSED))
-    own, knobs = composition(name)
-    now = {kind: choices.get(f"{COMPOSED}/{kind}", part) for kind, part in own.items()}
-    for kind in {*own} & {*NAMED_PARTS}:
-        node = chosen_parts(tree).get(kind, {})
-        now[kind] = [key for key, part in node.items() if TARGET in part]
-    lost = {kind: [*node] for kind, node in knobs.items() if now[kind] != own[kind]}
-    for kind in {*lost} & {*NAMED_PARTS}:
-        lost[kind] = [key for key in lost[kind] if key not in now[kind]]
-    if not any(lost.values()):
-        return
-    plain, _ = composition("grpo")
-    words = [f"{COMPOSED}=grpo"]
-    words += [f"{COMPOSED}/{kind}={listed(now[kind])}" for kind in now if now[kind] != plain[kind]]
-    kept = {
-        kind: {key: value for key, value in node.items() if key not in lost.get(kind, ())}
-        for kind, node in knobs.items()
-    }
-    words += [f"{COMPOSED}.{key}={value}" for key, value in flat(kept) if value != {}]
-    raise Refusal(
-        f"{COMPOSED}={name} with "
-        + ", ".join(f"{COMPOSED}/{kind}={listed(now[kind])}" for kind in lost)
-        + ": it sets "
-        + ", ".join(f"{COMPOSED}.{kind}.{key}" for kind, keys in lost.items() for key in keys)
-        + f" for its own {', '.join(listed(own[kind]) for kind in lost)}",
-        allowed="another part where a composition sets no knob of its own one",
-        do=f"type {shlex.join(words)}",
-    )
-
-
-def composition(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The part of each kind, and the knobs of parts, that a composition's own file says."""
-    file = GlobalHydra.instance().config_loader().repository.load_config(f"{COMPOSED}/{name}")
-    if file is None:
-        return {}, {}
-    tree: Any = OmegaConf.to_container(file.config)
-    chosen = {one.group: one.value for one in file.defaults_list or () if hasattr(one, "group")}
-    own = {kind: chosen[kind] for kind in KINDS if kind in chosen}
-    return own, {kind: tree[kind] for kind in own if tree.get(kind)}
-
-
-def listed(choice: Any) -> str:
-    """A choice as it is typed: the name of a part, or names of parts."""
-    return choice if isinstance(choice, str) else f"[{','.join(choice)}]"
 
 
 def options_with(group: str, rest: str) -> list[str]:
@@ -211,18 +231,21 @@ def unchosen(word: str, tree: Any) -> Refusal | None:
     names, _, _ = split(word)
     if names[0] != COMPOSED or len(names) < 3 or names[1] not in NAMED_PARTS or tree is None:
         return None
-    kind, name, group = names[1], names[2], f"{COMPOSED}/{names[1]}"
-    chosen = [key for key, part in chosen_parts(tree).get(kind, {}).items() if TARGET in part]
-    if name in chosen:
-        return None
-    near = difflib.get_close_matches(name, chosen, n=1)
+    kind, name = names[1], names[2]
+    chosen = chosen_names(tree, kind)
+    return None if name in chosen else not_chosen(kind, name, chosen, word.lstrip("+"))
+
+
+def not_chosen(kind: str, name: str, chosen: Sequence[str], word: str | None = None) -> Refusal:
+    """What to say of knobs of a named part that is not there; ``word`` set one, if typed."""
+    group, near = f"{COMPOSED}/{kind}", difflib.get_close_matches(name, chosen, n=1)
     meant = (near or difflib.get_close_matches(name, options(group), n=1) or ["NAME"])[0]
     words = [] if near else [f"{group}=[{','.join([*chosen, meant])}]"]
-    words.append(word.lstrip("+").replace(f".{name}.", f".{meant}.", 1))
+    words += [word.replace(f".{name}.", f".{meant}.", 1)] if word else []
     return Refusal(
         f"{COMPOSED}.{kind}.{name}: this part is not chosen",
         allowed=f"{group}: {', '.join(options(group))}; chosen: {', '.join(chosen) or 'none'}",
-        do=f"type {shlex.join(words)}",
+        do=f"type {shlex.join(words)}" if words else f"write {meant} for {name} in its file",
     )
 
 

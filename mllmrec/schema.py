@@ -207,8 +207,8 @@ def validate(tree: Mapping[str, Any], *, typed: Collection[str] = ()) -> Config:
         Refusal: all faults found, one a line.
     """
     rest, dropped = split_off_dropped(tree, frozenset(key.split(".")[0] for key in typed))
-    faults: list[str] = []
-    made: dict[str, Any] = {}
+    faults = [f"{name}: none is chosen" for name in GROUPS if name not in {*rest, *NAMED}]
+    made: dict[str, Any] = {name: {} for name in NAMED}
     for path, node in rest.items():
         if isinstance(node, Mapping):
             made[path] = gather(path, node, faults)
@@ -220,16 +220,15 @@ def validate(tree: Mapping[str, Any], *, typed: Collection[str] = ()) -> Config:
         raise Refusal(
             "; ".join(faults),
             allowed="names and ranges as `python launch.py --help` and the files of conf/ say",
-            do=f"type {faults[0].split('=')[0].split(':')[0]}=VALUE; "
+            do=f"type {(knob := faults[0].split('=')[0].split(':')[0])}="
+            f"{'NAME' if knob in GROUPS else 'VALUE'}; "
             "`python launch.py --cfg job` shows every knob and its value",
         )
     groups = {name: made[name] for name in GROUPS if name in made}
     groups["words"] = groups["dataset"].words
     stages = {name: stage for name, stage in made.items() if name not in GROUPS}
-    adopted = getattr(stages.get("caption"), "adopt", None)
-    groups["prompt"] = groups["prompt"].settled(
-        lambda: bool(adopted) or groups["dataset"].has_pictures
-    )
+    adopted = bool(getattr(stages.get("caption"), "adopt", None))
+    groups["prompt"] = groups["prompt"].settled(lambda: adopted or groups["dataset"].has_pictures)
     config = Config(top=top, groups=groups, stages=stages, dropped=dropped)
     for name, stage in stages.items():
         stage.check(config)
@@ -293,8 +292,7 @@ def gather_parts(path: str, node: Any, faults: list[str]) -> Any:
     """A part of a composition, or several by name; anything else as it is."""
     if not isinstance(node, Mapping) or TARGET in node:
         return gather_one(path, node, path, faults) if isinstance(node, Mapping) else node
-    for name, part in node.items():
-        if isinstance(part, Mapping) and TARGET not in part:
-            how = f"{path.replace('.', '/')}=[{name}]"
-            faults.append(f"{path}.{name}: this part is not chosen ({how} chooses it)")
-    return {name: gather_one(f"{path}.{name}", part, path, faults) for name, part in node.items()}
+    lost = [name for name, part in node.items() if isinstance(part, Mapping) and TARGET not in part]
+    faults += [f"{path}.{name}: this part is not chosen" for name in lost]
+    kept = {name: part for name, part in node.items() if name not in lost}
+    return {name: gather_one(f"{path}.{name}", part, path, faults) for name, part in kept.items()}

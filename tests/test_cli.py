@@ -42,7 +42,7 @@ def test_help_is_readable_and_loads_nothing_heavy(tmp_path):
         "toy",
     ):
         assert part in done.stdout, part
-    told = [line for line in done.stdout.splitlines() if not line.startswith("stage:")]
+    told = [line for line in done.stdout.splitlines() if not re.match(r"(stage|algorithm|experiment|sweep):", line)]
     assert all(len(line) <= 100 for line in told)  # Hydra writes each group into one line
     assert list(tmp_path.iterdir()) == []
 

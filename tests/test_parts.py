@@ -49,7 +49,17 @@ def told(word):
         ("algorithm.loss_type=grpo", "TRL's name", "algorithm.policy.averaging=sequence"),
         ("algorithm.loss_type=dapo", "TRL's name", "algorithm.policy.averaging=token"),
         ("algorithm.loss_type=dr_grpo", "TRL's name", "algorithm.policy.averaging=constant"),
+        ("algorithm.loss_type=cispo", "TRL's name", "algorithm/policy=cispo"),
         ("algorithm.scale_rewards=none", "TRL's name", "algorithm.advantage.scale=none"),
+        ("algorithm.scale_rewards=false", "TRL's name", "algorithm.advantage.scale=none"),
+        ("algorithm.scale_rewards=True", "TRL's name", "algorithm.advantage.scale=group"),
+        ("+algorithm/policy=cispo", "chosen without +", "algorithm/policy=cispo"),
+        ("++algorithm/policy=cispo", "chosen without +", "algorithm/policy=cispo"),
+        ("+algorithm/shaping=[memory]", "without +", "'algorithm/shaping=[memory]'"),
+        ("algorithm/policy@algorithm.policy=cispo", "without @", "algorithm/policy=cispo"),
+        ("~algorithm/shaping", "with an empty list", "'algorithm/shaping=[]'"),
+        ("~algorithm.shaping", "with an empty list", "'algorithm/shaping=[]'"),
+        ("algorithm/shaping=null", "nothing is no choice", "'algorithm/shaping=[]'"),
         ("algorithm.epsilon_high=0.3", "a part's knob", "algorithm.policy.epsilon_high=0.3"),
         ("+algorithm.epsilon_high=0.3", "a part's knob", "algorithm.policy.epsilon_high=0.3"),
     ],
@@ -67,6 +77,32 @@ def test_a_word_that_is_said_in_another_way(word, said, do):
 def test_other_words_pass(word):
     parts.check_word(word, lambda: None)
     parts.check_word("algorithm.policy={epsilon: 0.1}", lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("word", "said", "do"),
+    [
+        ("~algorithm", "~algorithm: one is always there", "algorithm=NAME"),
+        ("algorithm=null", "nothing is no choice", "algorithm=NAME"),
+        ("algorithm=[riser]", "one is chosen, by its name", "algorithm=riser"),
+        ("~algorithm/policy", "one is always there", "algorithm/policy=NAME"),
+        ("~algorithm.policy", "one is always there", "algorithm/policy=NAME"),
+        ("~algorithm/policy=clip", "one is always there", "algorithm/policy=NAME"),
+        ("algorithm.loss_type=sapo", "not there", "algorithm/policy=NAME with one of these"),
+        ("algorithm.loss_type=bnpo", "not there", "algorithm/policy=NAME with one of these"),
+    ],
+)
+def test_a_choice_that_is_none_names_what_is_there(word, said, do):
+    refusal = told(word)
+    assert said in refusal.wrong and refusal.do == f"type {do}"
+    assert ("riser" if do.startswith("algorithm=") else "cispo, clip") in refusal.allowed
+
+
+def test_named_parts_are_taken_away_by_a_list_without_them():
+    refusal = wrong("algorithm=memory", "~algorithm.shaping.memory")
+    assert refusal.do == "type 'algorithm/shaping=[]'" and "chosen: memory" in refusal.allowed
+    both = "algorithm/shaping=[memory,per_prompt]"
+    assert wrong(both, "~algorithm.shaping.memory").do == "type 'algorithm/shaping=[per_prompt]'"
 
 
 def test_a_name_that_several_parts_have_is_told_with_all_of_them():

@@ -262,6 +262,16 @@ def test_a_kill_between_the_last_step_and_the_manifest_changes_nothing(
     assert not (made.folder / ".scratch").exists()
 
 
+def test_other_methods_are_one_override_away(chain):
+    """Through the command line: each trains anew on the SFT model that is there."""
+    folder, _ = chain
+    said = run("-m", *DEBUG, "stage=grpo", "algorithm=riser,rere", cwd=folder)
+    begun = re.findall(r"\] (sft|merge|grpo) \w+: (build|reused)", said)
+    assert begun.count(("grpo", "build")) == 2 and ("sft", "build") not in begun
+    told = [json.loads(file.read_text()) for file in folder.glob("multirun/**/run.json")]
+    assert {"riser", "rere"} <= {launch["choices"]["algorithm"] for launch in told}
+
+
 def test_a_grid_trains_each_distinct_sft_once(chain):
     folder, _ = chain
     words = (*DEBUG[:2], *DEBUG[3:], "stage=grpo", "cot_prob=0,0.5", "grpo.beta=0.01,0.02")

@@ -66,6 +66,10 @@ def test_every_fault_is_told_at_once():
         ("+reward.more=1", "reward.more=1: not a component"),
         ("~seed", "seed: missing"),
         ("~grpo.beta", "grpo.beta: missing"),
+        ("~prompt", "prompt: none is chosen"),
+        ("~algorithm", "algorithm: none is chosen"),
+        ("~tracking", "tracking: none is chosen"),
+        ("recommender=[]", "unknown policies ['sasrec']"),
     ],
 )
 def test_what_is_added_or_removed_is_checked_too(word, said):
@@ -90,6 +94,14 @@ def test_a_target_is_never_imported_before_it_is_judged(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(Refusal):
         component({"_target_": "evil.Evil"}, "dataset", "dataset")
+
+
+def test_a_part_that_is_not_chosen_is_one_fault():
+    tree = {**composed()}
+    tree["algorithm"] = {**tree["algorithm"], "shaping": {"memory": {"k": 3}}}
+    with pytest.raises(Refusal) as refusal:
+        validate(tree)
+    assert refusal.value.wrong == "algorithm.shaping.memory: this part is not chosen"
 
 
 def test_models_are_frozen():

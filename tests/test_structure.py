@@ -50,7 +50,7 @@ LAYERS = [
     ["comparison"],
     ["stage"],
     ["parts"],
-    ["parts"],
+    ["swaps"],
     ["plan", "performing", "overrides"],
     ["hardware", "worker"],
     ["build", "follow", "compose", "jsonschema"],

@@ -6,9 +6,9 @@ its formula; ``conf/algorithm/`` composes them. No part imports torch but within
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mllmrec.algorithm import compatibility
 from mllmrec.algorithm.batch import Batch, Context, Rows, Sample, Terms, Tokens
@@ -58,7 +58,7 @@ class Rollout(Model):
 class GroupReward(Model):
     """A reward that looks at a whole group; added, times ``weight``, to those of ``reward=``."""
 
-    weight: float
+    weight: Annotated[float, Field(gt=0)]
 
     def __call__(self, batch: Batch) -> "Tensor":
         """The unweighted pay-off of each row, (B,)."""
@@ -143,7 +143,7 @@ class PolicyLoss(Model):
 class Auxiliary(Model):
     """A loss beside the policy's, of rows and of other completions; added times ``weight``."""
 
-    weight: float
+    weight: Annotated[float, Field(gt=0)]
     needs_reference: ClassVar[bool] = False
 
     def others(self, batch: Batch) -> Sequence[tuple[int, Tokens]]:

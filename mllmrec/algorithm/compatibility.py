@@ -32,8 +32,8 @@ APART: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "both push the answer of the target, and would count it twice",
     ),
     (
-        "auxiliary.fail_groups",
-        ("rebatch.shuffle",),
+        "rebatch.shuffle",
+        ("auxiliary.fail_groups", "auxiliary.gold"),
         "the one leaves out the groups without a hit, as their advantages are 0, and the other is "
         "there for them",
     ),
@@ -52,6 +52,11 @@ APART: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "rollout.exhaust",
         ("group_reward.rank", "rebatch.pairs", "rebatch.shuffle"),
         "an expectation is over all candidates, each with its own reward, and none is drawn",
+    ),
+    (
+        "rollout.exhaust",
+        ("shaping.per_prompt", "shaping.memory"),
+        "a group is all candidates, whatever the policy thinks of them",
     ),
     (
         "rollout.exhaust",
@@ -219,6 +224,14 @@ def check_knobs(algorithm: "Algorithm", config: "Config", chosen: dict[str, str]
             allowed="grpo.beta above 0",
             do="type algorithm/kl=frozen, or grpo.beta=0.05",
         )
+    every = getattr(algorithm.kl, "every", rounds)
+    if every % rounds:
+        raise Refusal(
+            f"algorithm.kl.every={every}: with grpo.num_iterations={rounds} the reference is "
+            "replaced where rollouts begin",
+            allowed=f"a multiple of {rounds}",
+            do=f"type algorithm.kl.every={every * rounds}",
+        )
     if stage.vllm:
         check_vllm(algorithm)
 
@@ -226,16 +239,18 @@ def check_knobs(algorithm: "Algorithm", config: "Config", chosen: dict[str, str]
 def check_gold(algorithm: "Algorithm", chosen: dict[str, str]) -> None:
     """Refuse knobs by which groups without a hit are dropped, or shown the target, by two parts."""
     pairs = next((p for p in algorithm.rebatch.values() if getattr(p, "cap_contrast", False)), None)
-    if pairs and "auxiliary.fail_groups" in chosen:
+    theirs = [part for part in ("auxiliary.fail_groups", "auxiliary.gold") if part in chosen]
+    if pairs and theirs:
         raise Refusal(
-            f"algorithm.rebatch.pairs.cap_contrast=true with {chosen['auxiliary.fail_groups']}: "
+            f"algorithm.rebatch.pairs.cap_contrast=true with {chosen[theirs[0]]}: "
             "the one drops the groups without a hit, as they have no contrast, and the other is "
             "there for them",
             allowed="one of the two",
             do="type algorithm.rebatch.pairs.cap_contrast=false, or "
-            + without(algorithm, "auxiliary.fail_groups"),
+            + without(algorithm, theirs[0]),
         )
     others = ("auxiliary.fail_groups", "auxiliary.gold", "group.add_gold", "group.dynamic")
+    others += ("rebatch.shuffle", *(("rebatch.pairs",) if pairs else ()))
     other = next((part for part in others if part in chosen), None)
     if other and any(getattr(part, "gold", False) for part in algorithm.auxiliary.values()):
         raise Refusal(

@@ -33,6 +33,13 @@ def over_seeds(values: Sequence[float]) -> Bounds:
     return mean, mean - half, mean + half
 
 
+def bounds(values: Sequence[float]) -> dict[str, Any] | None:
+    """Mean, low, high and n over seeds; None of nothing."""
+    if not values:
+        return None
+    return {**dict(zip(("mean", "low", "high"), over_seeds(values), strict=True)), "n": len(values)}
+
+
 @dataclass(eq=False, kw_only=True)
 class Member:
     """One trained model of a line: the first run that stands on it, and all that do."""
@@ -94,10 +101,10 @@ def lines_of(runs: Sequence[Run]) -> list[Line]:
 
 
 def grouped(runs: Sequence[Run], label: str) -> dict[str, list[Member]]:
-    """The models of one stage by what they are but for seeds, each once."""
+    """The models of one stage by what they are but for seeds, each once, if they are there."""
     found: dict[str, dict[str, Member]] = {}
     for place, run in enumerate(runs):
-        if step := run.steps.get(label):
+        if (step := run.steps.get(label)) and run.manifest(label) is not None:
             own = found.setdefault(likeness(run, step["id"]), {})
             member = own.setdefault(step["id"], Member(run=run, label=label))
             member.places.append(place)
@@ -105,6 +112,11 @@ def grouped(runs: Sequence[Run], label: str) -> dict[str, list[Member]]:
         key: sorted(own.values(), key=lambda one: (one.seed is None, one.seed))
         for key, own in found.items()
     }
+
+
+def without_model(runs: Sequence[Run], label: str) -> list[str]:
+    """The names of runs that were to have such a model and have none that can be read."""
+    return [run.name for run in runs if label in run.steps and run.manifest(label) is None]
 
 
 def likeness(run: Run, id: str) -> str:
@@ -151,13 +163,18 @@ def typed(members: Sequence[Member]) -> list[str]:
 
 def named_control(groups: Sequence[Sequence[Member]]) -> list[str]:
     """SFT for as many steps, or for as many tokens: then of which GRPO, where there are several."""
-    knobs = [(own[0].manifest.get("identity") or {}).get("knobs", {}) for own in groups]
-    by_tokens = [one.get("match") == "tokens" for one in knobs]
-    of = named(groups) if sum(by_tokens) > 1 else [""] * len(groups)
+    equal = [by_tokens(own[0]) for own in groups]
+    of = named(groups) if sum(equal) > 1 else [""] * len(groups)
     return [
         f"{CONTROL}, equal tokens{f' ({what})' if what else ''}" if is_so else CONTROL
-        for is_so, what in zip(by_tokens, of, strict=True)
+        for is_so, what in zip(equal, of, strict=True)
     ]
+
+
+def by_tokens(member: Member) -> bool:
+    """Whether this is SFT for as many tokens as GRPO read, and not for as many steps."""
+    knobs = (member.manifest.get("identity") or {}).get("knobs", {})
+    return bool(knobs.get("match") == "tokens")
 
 
 def unlike(names: Sequence[str]) -> list[str]:

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mllmrec.comparison.pages import best_first, gain_cells, plus_minus
+from mllmrec.comparison.pages import best_first, gain_cells, plus_minus, seeds_of
 from mllmrec.report.tables import console
 
 MOST = 20  # rows of a table; the others are in the files
 NAMED = 3  # runs of a row
+PS = ("p samples", "p seeds")  # both adjusted over the rows by Holm
 KNOB = 12  # columns of a terminal that a knob is given
 NARROW = 100  # below it a table tells one metric, and differences without bounds
 Data = Mapping[str, Any]
@@ -48,13 +49,15 @@ def print_study(study: Data | None) -> None:
     title = f"{named(f'//{main}')} under {study['protocol']}, less that of {study['base']}"
     made = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left")
     made.add_column("algorithm", overflow="fold")
-    for name in ("seeds", "mean", "difference", "other samples", "other seeds", "p"):
+    for name in ("seeds", "mean", "difference", "other samples", "other seeds", *PS):
         made.add_column(name, justify="right")
     for one in known:
         cells = gain_cells(one["gain"][main])[:-1]
         mean = plus_minus(one["final"].get(main))
-        made.add_row(escape(one["name"]), str(len(one["seeds"])), mean, *cells)
+        made.add_row(escape(one["name"]), seeds_of(one, main), mean, *cells)
     out.print(made)
+    for note in study["notes"]:
+        out.print(escape(note))
 
 
 def pairs(data: Data) -> list[tuple[str, str]]:

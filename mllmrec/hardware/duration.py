@@ -26,7 +26,12 @@ class Pace:
 
 
 def steps_of(stage: Any, samples: int | None) -> int | None:
-    """Optimiser steps of a stage; None where they hang on a number of samples not known yet."""
+    """Optimiser steps of a stage; None where they hang on what is not known yet.
+
+    That is a number of samples, or, of SFT for as many tokens, what GRPO will have read.
+    """
+    if getattr(stage, "match", None) == "tokens":
+        return None
     if stage.max_steps:
         return int(stage.max_steps)
     return -(-int(samples * stage.epochs) // stage.batch_size) if samples else None

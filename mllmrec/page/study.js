@@ -16,7 +16,8 @@ async function makeStudy(section) {
   section.append(
     el("p", { class: "quiet" }, `${counted(lines.length, "line")} of up to ${counted(most, "seed")}: runs that differ by their seeds alone are one. `
       + "Bands and ± are 95 % intervals of the mean over seeds (Student's t). The filter and the runs drawn have no say here."),
-    resultsTable(study));
+    resultsTable(study),
+    ...study.notes.map((note) => el("p", { class: "quiet" }, `${note}.`)));
   if (known.length) {
     section.append(el("h3", {}, "NDCG@5 of the probe while they train"), el("div", { class: "row" },
       picker("Against", known.map((name) => [name, SPENT[name]]), studyChoice.spent, (name) => {
@@ -24,7 +25,7 @@ async function makeStudy(section) {
         refresh(curve);
       })));
     const curve = chart(section, () => drawLearning(lines), { height: 460 });
-    section.append(el("p", { class: "quiet" }, "A click on a name hides its line, two clicks all others. SFT draws no rollouts: it stands where as many steps of GRPO would."));
+    section.append(el("p", { class: "quiet" }, "A click on a name hides its line, two clicks all others. SFT draws no rollouts: it stands where as many steps of GRPO would, and SFT for as many tokens is not on that axis."));
   }
   if (lines.some((one) => one.gain[study.metric])) {
     section.append(el("h3", {}, `${metricName(study.metric)} on test samples, less that of ${study.base}`));
@@ -41,15 +42,17 @@ async function makeStudy(section) {
   }
 }
 
+const ofAll = (n, every) => (n === every ? String(n) : `${n} of ${every}`);
+
 function resultsTable({ lines, metric, base }) {
   const plusMinus = (own) => (!own ? NONE : score(own.mean) + (isNumber(own.low) ? ` ±${score(own.mean - own.low)}` : ""));
   const between = (low, high) => (isNumber(low) && isNumber(high) ? `${signed(low)} to ${signed(high)}` : NONE);
   const order = [...lines].sort((a, b) => (b.gain[metric]?.diff ?? -9) - (a.gain[metric]?.diff ?? -9));
-  const head = ["algorithm", "seeds", metricName(metric), `less ${base}`, "other samples", "other seeds", "p (Holm)", "verdict", "rollouts", "CPU time"];
+  const head = ["algorithm", "seeds", metricName(metric), `less ${base}`, "other samples", "other seeds", "p samples (Holm)", "p seeds (Holm)", "verdict", "rollouts", "CPU time"];
   const row = (one) => {
     const gain = one.gain[metric];
-    const told = gain ? [signed(gain.diff), between(gain.low, gain.high), between(...gain.seeds), score(gain.holm), gain.verdict] : Array(5).fill(NONE);
-    return [String(one.seeds.length), plusMinus(one.final[metric]), ...told, one.spent.rollouts ? Math.round(one.spent.rollouts.mean).toLocaleString("en") : NONE, seconds(one.spent.cpu_seconds?.mean)];
+    const told = gain ? [signed(gain.diff), between(gain.low, gain.high), between(...gain.seeds), score(gain.holm), score(gain.holm_seeds), gain.verdict] : Array(6).fill(NONE);
+    return [ofAll((gain ?? one.final[metric])?.n ?? 0, one.seeds.length), plusMinus(one.final[metric]), ...told, one.spent.rollouts ? Math.round(one.spent.rollouts.mean).toLocaleString("en") : NONE, seconds(one.spent.cpu_seconds?.mean)];
   };
   return el("div", { class: "wide-table", tabindex: "0", role: "region", "aria-label": "Results by algorithm" }, el("table", { class: "plain-table" },
     el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))),
@@ -101,7 +104,7 @@ function drawGains({ lines, metric, base }) {
       bar((own) => own.seeds, 9, css("--line-strong"), "95 % over other seeds"),
       bar((own) => [own.low, own.high], 3, colourOf(0), "95 % over other test samples"),
       { type: "scatter", mode: "markers", showlegend: false, x: gains.map((own) => own.diff), y, marker: { color: css("--text"), symbol: "square", size: 8 },
-        text: known.map((one, at) => `<b>${lineName(one)}</b><br>${signed(gains[at].diff)}, ${gains[at].verdict}<br>p ${score(gains[at].holm)} (Holm), ${counted(gains[at].n, "seed")}`), hovertemplate: "%{text}<extra></extra>" },
+        text: known.map((one, at) => `<b>${lineName(one)}</b><br>${signed(gains[at].diff)}, ${gains[at].verdict}<br>p ${score(gains[at].holm)} over samples, ${score(gains[at].holm_seeds)} over seeds (Holm); ${counted(gains[at].n, "seed")}`), hovertemplate: "%{text}<extra></extra>" },
     ],
     label: `${metricName(metric)} less that of ${base}: ${known.map((one, at) => `${one.name} ${signed(gains[at].diff)}`).join(", ")}.`,
     layout: { height: 130 + 26 * known.length, showlegend: true, legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0 }, margin: { l: 56, r: 16, t: 40, b: 44 },

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mllmrec import launches
 from mllmrec.artifacts import Store
@@ -12,7 +12,7 @@ from mllmrec.comparison import chosen
 from mllmrec.comparison.chosen import Named
 from mllmrec.comparison.files import NAMES
 from mllmrec.comparison.options import Name, Options
-from mllmrec.comparison.pages import Study, write_study
+from mllmrec.comparison.pages import Study, part_of, write_study
 from mllmrec.comparison.study import MANY
 from mllmrec.comparison.terminal import print_comparison, print_study
 from mllmrec.comparison.write import write
@@ -27,10 +27,17 @@ WAYS = (
 )
 
 
+def markdown_page(page: Path) -> Path:
+    """A page is written as Markdown, and its pictures go into the folder of its bare name."""
+    if page.suffix != ".md" or page.is_dir():
+        raise ValueError(f"{page} is not a page of Markdown; name a file that ends in .md")
+    return page
+
+
 class StudyPage(Model):
     """``name``: the part of ``page`` that is written, and what its pictures' names begin with."""
 
-    page: Path | None
+    page: Annotated[Path, AfterValidator(markdown_page)] | None
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
@@ -63,6 +70,10 @@ class Compare(Options, Command):
                 allowed="two launches of stage=evaluate or more",
                 do=f"type {WAYS}",
             )
+        if (page := self.study.page) and page.is_file():
+            part_of(
+                page.read_text(encoding="utf-8"), page, self.study.name
+            )  # refuses before all else
         out = self.out or asked.folder
         data = write(
             found, self, out, store=asked.store, title=self.title or self.named(found), notes=notes
@@ -77,7 +88,8 @@ class Compare(Options, Command):
         """Tables and pictures of the algorithms, into a page of Markdown."""
         if study is None:
             raise Refusal(
-                f"compare.study.page={page}: none of these runs' GRPO looked at a probe",
+                f"compare.study.page={page}: none of these runs' GRPO looked at a probe"
+                " and is still there",
                 allowed=f"runs with grpo.probe, at most {MANY} algorithms",
                 do="type compare.study.page=null, or other runs",
             )

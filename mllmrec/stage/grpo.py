@@ -22,6 +22,12 @@ log = logging.getLogger(__name__)
 IDLE = (
     *("entropy_coef", "use_adaptive_entropy", "mask_truncated_completions", "sync_ref_model"),
     *("eval_strategy", "do_eval", "eval_on_start", "pad_to_multiple_of", "use_liger_kernel"),
+    *("entropy_coef_min", "entropy_coef_max", "entropy_coef_delta", "entropy_target"),
+    *("ref_model_mixup_alpha", "ref_model_sync_steps", "num_generations_eval"),
+)
+LOGGING = (  # TRL keeps what these show where it takes the step itself
+    *("log_completions", "num_completions_to_print", "log_unique_prompts"),
+    "log_completions_hub_repo",
 )
 WRITING = (
     *("min_p", "repetition_penalty", "generation_kwargs", "cache_implementation"),
@@ -57,7 +63,7 @@ class Grpo(Stage, GrpoOptions):
     def effective(self, config: "Config") -> dict[str, Any]:
         found = with_place(super().effective(config), config, "rationales" in self.inputs(config))
         if config.algorithm.rollout.name == "exhaust":  # a group is all candidates
-            del found["knobs"]["num_generations"], found["knobs"]["max_completion_length"]
+            del found["knobs"]["num_generations"]
         if config.algorithm.rollout.name == "lists":  # the line that asks for one
             found["knobs"]["listing"] = config.prompt.listing
         return found
@@ -67,6 +73,12 @@ class Grpo(Stage, GrpoOptions):
         self.check_inflation(config)
         self.check_thoughts(config)
         self.check_trainer(config)
+        if not config.groups.get("reward"):
+            raise Refusal(
+                "reward=[]: nothing is paid, so that nothing can be learnt",
+                allowed="one reward at least",
+                do="type 'reward=[hit]'",
+            )
         config.algorithm.check(config)
         self.check_catalogue(config)
         self.check_vllm(config)
@@ -102,6 +114,13 @@ class Grpo(Stage, GrpoOptions):
     def check_vllm(self, config: "Config") -> None:
         """Refuse vLLM where it could not write the answers."""
         rollout = config.algorithm.rollout
+        if self.vllm and config.stages["prepare"].train_protocol == FULL:
+            raise Refusal(
+                f"grpo.vllm=true: with prepare.train_protocol={FULL} answers are held to the "
+                "catalogue's trie, which vLLM does not know",
+                allowed="prompts that list their candidates",
+                do="type grpo.vllm=false",
+            )
         if self.vllm and (rollout.name != "sample" or rollout.held):
             raise Refusal(
                 f"grpo.vllm=true: algorithm/rollout={rollout.name} with "
@@ -159,7 +178,8 @@ class Grpo(Stage, GrpoOptions):
 
     def check_trainer(self, config: "Config") -> None:
         """Refuse what the trainer would not heed, and what a resumed run could not repeat."""
-        idle = (*IDLE, *LOSS, *(() if self.vllm else WRITING))
+        own = [name for name in self.trainer_args if name.startswith(("vllm_", "sapo_", "vespo_"))]
+        idle = (*IDLE, *LOSS, *(() if self.vllm else (*WRITING, *LOGGING, *own)))
         check_trainer_args(self.name, self.trainer_args, idle)
         if self.lora.dropout:
             raise Refusal(

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from mllmrec.errors import Refusal
 from mllmrec.overrides import is_swept
+from mllmrec.parts import KINDS
 from mllmrec.schema import COMPOSED, GROUPS
 from mllmrec.sweep.grammar import (
     ARGS,
@@ -133,6 +134,12 @@ def check_metric(node: Any, source: str) -> None:
 def check_parameter(name: str, node: Any, source: str) -> None:
     """Refuse a parameter that is none, or that the two worlds would read differently."""
     place = f"parameters.{name}"
+    group, _, kind = name.replace("/", ".").partition(".")
+    if group == COMPOSED and (kind in KINDS or "/" in name):
+        wrong = f"{place}: a part; in W&B its name would take the place of all its knobs"
+        do = f"write a composition for each, conf/{COMPOSED}/NAME.yaml, and sweep over"
+        raise fault(source, wrong, "compositions, by their names",
+                    f"{do} {COMPOSED}: {{values: [NAME, NAME]}}")  # fmt: skip
     if not NAME.fullmatch(name):
         raise fault(source, f"{place}: no name of a knob", "letters, digits, dots and _")
     if name in CHOICES and name != COMPOSED:  # its parts are told beside it (tracking.opening)

@@ -5,7 +5,6 @@ between its sampler and its optimiser is done here, by the parts of ``mllmrec/al
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,20 +60,13 @@ class Composed(Rolling):
         self.context = Context(
             answers=known.answers,
             seed=self.args.seed,
-            max_steps=self.last_step(),
+            max_steps=self.args.max_steps,
             num_generations=self.num_generations,
             vectors=known.vectors,
             branching=known.branching,
             pay=self.pay,
             more=self.more,
         )
-
-    def last_step(self) -> int:
-        """How many optimiser steps the run has, by its arguments."""
-        args = self.args
-        prompts = args.per_device_train_batch_size / self.num_generations
-        epochs = math.ceil(args.num_train_epochs * len(self.train_dataset) / prompts)
-        return args.max_steps if args.max_steps > 0 else epochs * self.num_iterations
 
     # --- from prompts to a batch --------------------------------------------------------------
 
@@ -92,9 +84,12 @@ class Composed(Rolling):
     def begun(self, inputs: Sequence[Any]) -> Made:
         """Roll out, pay, and take the batch through the parts."""
         algorithm, clock = self.algorithm, self.course.clock
+        self.context = replace(self.context, max_steps=self.state.max_steps)
         self.asked, self.leads = {row["sample_id"] for row in inputs}, None
+        self.is_telling = True
         batch = self.rolled(inputs, self.draws)
         self.tell_rollouts(batch)
+        self.is_telling = False
         for name, group in algorithm.group.items():
             with clock(f"group.{name}"):
                 batch = self.filled(group(batch))
@@ -180,6 +175,7 @@ class Composed(Rolling):
                 self.chart(f"loss/{name}", found)
                 loss = loss + part.weight * found
         self.tell_loss(terms, entropies)
+        self.count_read(self.pairs(batch, inputs.others))
         return loss
 
     def terms(self, terms: Terms, book: Book, made: Made) -> Terms:
@@ -189,9 +185,11 @@ class Composed(Rolling):
     # --- charts -------------------------------------------------------------------------------
 
     def tell_rollouts(self, batch: Batch) -> None:
+        """What the step's own prompts gave, before anything is dropped or drawn besides."""
         groups = batch.groups
+        even = batch.total(self.algorithm.advantage(batch).view(len(batch), -1).abs().sum(1)) == 0
         unique = [len({batch.completions[row] for row in rows}) for rows in groups]
-        self.chart("groups/no_signal", (batch.std(batch.rewards) == 0).float().mean())
+        self.chart("groups/no_signal", (even & (batch.std(batch.rewards) == 0)).float().mean())
         self.chart("groups/without_hit", (batch.total(batch.hits.float()) == 0).float().mean())
         self.chart("groups/unique", sum(unique) / max(len(unique), 1))
         lengths = batch.mask.sum(1)
@@ -211,9 +209,11 @@ class Composed(Rolling):
         for name, value in terms.batch.charts.items():
             self.chart(name, value)
         terms.batch.charts.clear()
-        pairs = set(self.pairs(terms.batch, {}))
-        prompts = sum(map(len, {prompt for prompt, _ in pairs}))
-        self.course.count(tokens=prompts + sum(len(tokens) for _, tokens in pairs))
+
+    def count_read(self, pairs: Sequence[Pair]) -> None:
+        """The tokens that the losses are taken of: a prompt once, each distinct completion once."""
+        prompts = sum(len(prompt) for prompt in {prompt for prompt, _ in pairs})
+        self.course.count(tokens=prompts + sum(len(tokens) for _, tokens in set(pairs)))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:

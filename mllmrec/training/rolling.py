@@ -30,6 +30,7 @@ class Rolling(Trainer):
     course: Course
     hear: Callable[[str, Sequence[str]], str | None]
     catalogue: Catalogue | None = None  # where samples list no candidates
+    is_telling: bool = True  # not of prompts that a part asks for besides
     last: Batch | None = None  # what was rolled out last
     asked: set[str]  # the samples that this step has rolled out
 
@@ -102,7 +103,8 @@ class Rolling(Trainer):
             advantages=torch.zeros(len(owner), device=device),
             chance=None if chances is None else torch.tensor(chances, device=device),
         )
-        self.tell_rewards(batch, table, rows)
+        if self.is_telling:
+            self.tell_rewards(batch, table, rows)
         self.last = self.group_rewarded(batch)
         return self.last
 
@@ -145,7 +147,8 @@ class Rolling(Trainer):
         for name, part in self.algorithm.group_reward.items():
             with self.course.clock(f"group_reward.{name}"):
                 found = part(batch)
-            self.chart(f"rewards/{name}/mean", self.average(batch, found))
+            if self.is_telling:
+                self.chart(f"rewards/{name}/mean", self.average(batch, found))
             batch = replace(batch, rewards=batch.rewards + part.weight * found)
         return batch
 
@@ -154,9 +157,11 @@ class Rolling(Trainer):
         size, step = len(self.train_dataset), self.state.global_step
         found: list[Any] = []
         for draw in range(50 * count):  # enough where most have not been asked in this step
+            if len(found) == count:
+                break
             place = seed_for(self.args.seed, "more prompts", step, round, draw) % size
             row = self.train_dataset[place]
-            if len(found) < count and row["sample_id"] not in self.asked:
+            if row["sample_id"] not in self.asked:
                 self.asked.add(row["sample_id"])
                 found.append(row)
         return self.rolled(found, self.draws) if found else self.none()

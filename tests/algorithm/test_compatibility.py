@@ -33,10 +33,11 @@ GOLD = "auxiliary.fail_groups auxiliary.gold group.add_gold"
 APART = {
     "group.dynamic": "auxiliary.fail_groups group.add_gold",
     "auxiliary.fail_groups": "auxiliary.gold group.add_gold rebatch.pairs rebatch.shuffle",
-    "auxiliary.gold": "group.add_gold",
+    "auxiliary.gold": "group.add_gold rebatch.pairs rebatch.shuffle",
+    "group.add_gold": "group.unique_first",  # in this order: what is put in would be dropped
     "rollout.beam": "group.unique_first",
     "rollout.exhaust": f"group.unique_first group.dynamic {GOLD} group_reward.rank kl.synced "
-    "rebatch.pairs rebatch.shuffle token_weight.certainty",
+    "rebatch.pairs rebatch.shuffle shaping.memory shaping.per_prompt token_weight.certainty",
     "rollout.latent": f"group.unique_first group.dynamic {GOLD} auxiliary.preference "
     "group_reward.rank shaping.per_prompt shaping.memory rebatch.pairs rebatch.shuffle",
     "rollout.lists": f"group.unique_first {GOLD} auxiliary.preference group_reward.rank "
@@ -270,3 +271,34 @@ def test_what_deserves_a_word(words, said):
     made = config("stage=grpo", *words)
     found = cautions(made.algorithm, made.stages["grpo"].num_iterations)
     assert len(found) == len(said) and all(a in b for a, b in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("algorithm=grpo", "grpo.vllm=true", "prepare.train_protocol=full")
+            + ("algorithm/rollout=sample", "grpo.lora.item_rows=false"),
+            "vLLM does not know",
+        ),
+        (("algorithm=preference", "algorithm/group=[]", "reward=[]"), "nothing is paid"),
+        (
+            ("algorithm/kl=synced", "grpo.num_iterations=2", "grpo.save_steps=30"),
+            "replaced where rollouts",
+        ),
+        (("algorithm=riser", "algorithm.auxiliary.fail_groups.weight=-1"), "greater than 0"),
+        (("algorithm/group=[unique_first,add_gold]",), None),
+        (
+            ("algorithm=shuffle_r1", "algorithm/auxiliary=[preference]")
+            + ("algorithm.auxiliary.preference.gold=true",),
+            "groups without a hit",
+        ),
+    ],
+)
+def test_what_would_learn_nothing_or_another_thing(words, told):
+    if told is None:
+        compose_typed("stage=grpo", *words)
+        return
+    with pytest.raises(Refusal) as refusal:
+        compose_typed("stage=grpo", *words)
+    assert told in str(refusal.value)

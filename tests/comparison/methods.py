@@ -73,9 +73,13 @@ class Methods(Study):
         ranks: Sequence[int] = tuple(SFT_RANKS),
         took: Mapping[str, Any] | None = None,
         others: Sequence[str] = OTHERS,
+        drawn: Mapping[str, Any] | None = None,
         **more: float,
     ) -> Path:
-        """A launch of one algorithm with one seed of GRPO; ``ranks`` are those of its model."""
+        """A launch of one algorithm with one seed of GRPO; ``ranks`` are those of its model.
+
+        ``knobs`` are of the model's identity, ``drawn`` of GRPO in the launch's config.
+        """
         prepared = self.prepare(len(ranks), top, others)
         self.retold(prepared, identity={"seed": top, "inputs": {}, "samples": len(ranks)})
         base = self.model("sft", top, {"prepare": prepared}, steps=sft)
@@ -99,7 +103,7 @@ class Methods(Study):
         steps.append(step("evaluate", evaluated) | {"inputs": edges})
         name = f"{len(self.made)}"
         typed = [f"algorithm={algorithm}", f"grpo.seed={seed}", *words]
-        grpo_knobs = {"batch_size": BATCH, "num_generations": GROUP}
+        grpo_knobs = {"batch_size": BATCH, "num_generations": GROUP, **(drawn or {})}
         self.made[name] = self.write(name, typed, "finished", {"grpo": grpo_knobs}, steps, {})
         return self.made[name]
 

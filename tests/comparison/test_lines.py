@@ -3,7 +3,7 @@
 import pytest
 
 from mllmrec.artifacts import write_json
-from mllmrec.comparison.lines import lines_of, over_seeds
+from mllmrec.comparison.lines import lines_of, over_seeds, without_model
 from tests.comparison.methods import Methods
 
 SEEDS = (0, 1, 2)
@@ -64,6 +64,20 @@ def test_sft_for_as_many_tokens_is_a_line_of_its_own(methods):
         **{"grpo": [0, 1, 2], "sft_continued": [0, 1, 2]},
         "sft_continued, equal tokens": [0, 1, 2],
     }
+
+
+def test_a_seed_without_a_model_is_no_line_of_its_own(methods):
+    """Its sweep was interrupted before GRPO was done, or the model is gone since."""
+    for seed in SEEDS:
+        methods.run("riser", seed)
+        methods.run("grpo", seed)
+    runs = methods.runs()
+    (runs[2].artifact("grpo").folder / "manifest.json").unlink()  # riser's seed 1
+    runs = methods.runs()
+    assert told(lines_of(runs)) == {
+        **{"riser": [0, 2], "grpo": [0, 1, 2], "sft_continued": [0, 1, 2]},
+    }
+    assert (without_model(runs, "grpo"), without_model(runs, "sft_continued")) == (["2"], [])
 
 
 def test_knobs_that_were_typed_name_a_line_and_seeds_do_not(methods):

@@ -6,12 +6,13 @@ import pytest
 
 from mllmrec.comparison.drawing import Box, said, ticks, widened
 from mllmrec.comparison.figures import figures
-from mllmrec.comparison.pages import markdown, write_study
+from mllmrec.comparison.pages import amount, markdown, seeds_of, write_study
 from mllmrec.comparison.ranks import Board
 from mllmrec.comparison.study import study
 from mllmrec.errors import Refusal
 from tests.comparison.methods import Methods, times
 from tests.comparison.study import options
+from tests.launching import CONF
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -103,12 +104,52 @@ def test_a_page_that_is_not_there_is_made(made, tmp_path):
     assert (tmp_path / "deep" / "new.md").read_text().startswith("# new\n\n<!-- study -->")
 
 
-def test_half_a_mark_is_refused(made, tmp_path):
+BEGIN, END = "<!-- study -->", "<!-- end of study -->"
+
+
+@pytest.mark.parametrize(
+    ("lines", "counts"),
+    [
+        ([BEGIN], (1, 0)),
+        ([f"between `{BEGIN}` and", END], (0, 1)),
+        ([BEGIN, BEGIN, END], (2, 1)),
+        ([END, BEGIN], (1, 1)),
+    ],
+)
+def test_marks_that_name_no_part_are_refused(made, tmp_path, lines, counts):
     page = tmp_path / "page.md"
-    page.write_text("<!-- study -->\n")
-    with pytest.raises(Refusal, match="one of <!-- study --> and <!-- end of study -->") as told:
+    page.write_text("\n".join(lines))
+    told = f"lines with {BEGIN} alone: {counts[0]}, with {END} alone: {counts[1]}"
+    with pytest.raises(Refusal, match=told) as refused:
         write_study(made, page, "study", "x")
-    assert "write the other one" in told.value.do
+    assert "one of each, in this order" in refused.value.allowed
+    assert page.read_text() == "\n".join(lines) and not (tmp_path / "page").exists()
+
+
+@pytest.mark.parametrize("name", ["toy", "catalogue"])
+def test_the_documented_page_keeps_its_words(made, tmp_path, name):
+    """Its prose names the marks; what is written stands between those of the part alone."""
+    page = tmp_path / "algorithms.md"
+    page.write_text((CONF.parent / "docs" / page.name).read_text(encoding="utf-8"))
+    old = page.read_text().splitlines()
+    write_study(made, page, name, "python launch.py stage=compare")
+    new = page.read_text().splitlines()
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    assert new[: new.index(begin) + 1] == old[: old.index(begin) + 1]
+    assert new[new.index(end) :] == old[old.index(end) :]
+    assert new[new.index(begin) + 2] == "Written by `python launch.py stage=compare`."
+
+
+def test_marks_in_a_sentence_are_words(made, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"What stands between `{BEGIN}` and `{END}`.\n")
+    write_study(made, page, "study", "x")
+    assert page.read_text().startswith(f"What stands between `{BEGIN}` and `{END}`.\n\n{BEGIN}\n")
+
+
+def test_notes_stand_under_the_tables(made, tmp_path):
+    write_study({**made, "notes": ["riser: short"]}, tmp_path / "page.md", "study", "x")
+    assert "\n\n- riser: short.\n\n![" in (tmp_path / "page.md").read_text()
 
 
 def test_rows_are_best_first_with_both_intervals(made, tmp_path):
@@ -119,6 +160,18 @@ def test_rows_are_best_first_with_both_intervals(made, tmp_path):
     assert "| 3 |" in rows[0] and "| +0.2953 |" in rows[0] and rows[0].endswith("| above |")
     assert "| 0.8000 ±0.1242 |" in rows[0]  # HR@1 of 0.75, 0.8, 0.85
     assert "| 64 | 2,000 | 4 | 0.200 ±0.000 | 5.000 ±0.000 | 0.5100 at step 2 |" in rows[3]
+
+
+def test_seeds_are_those_that_the_numbers_are_of():
+    line = {"seeds": [0, 1, 2], "gain": {"ndcg@2": {"n": 2}}, "final": {"ndcg@2": {"n": 3}}}
+    assert seeds_of(line, "ndcg@2") == "2 of 3"
+    assert seeds_of({**line, "gain": {}}, "ndcg@2") == "3"
+    assert seeds_of({**line, "gain": {}, "final": {}}, "ndcg@2") == "0 of 3"
+
+
+def test_an_amount_says_how_many_seeds_counted_it():
+    assert amount({"mean": 12345678, "n": 3}, 3) == "12,345,678"
+    assert amount({"mean": 41.25, "n": 2}, 3) == "41.2 (2 of 3)"
 
 
 def test_a_cell_cannot_end_its_row():

@@ -3,8 +3,10 @@
 import pytest
 
 from mllmrec.comparison.build import build
+from mllmrec.comparison.gains import p_over_seeds, verdict
+from mllmrec.comparison.lines import lines_of
 from mllmrec.comparison.ranks import Board
-from mllmrec.comparison.study import study, verdict
+from mllmrec.comparison.study import by_knobs, study
 from tests.comparison.methods import Methods, times
 from tests.comparison.study import options
 
@@ -22,6 +24,11 @@ def told(methods, **more):
     board = Board.of(methods.runs(), asked.every_policy)
     made = study(board, asked, KEY)
     return made and {one["name"]: one for one in made["lines"]}
+
+
+def notes(methods):
+    asked = options(metrics=["ndcg@2"], policies=["sft", "sft_continued", "grpo"])
+    return study(Board.of(methods.runs(), asked.every_policy), asked, KEY)["notes"]
 
 
 def test_a_curve_is_the_mean_of_seeds_at_each_look_with_what_was_spent(methods):
@@ -42,6 +49,39 @@ def test_sft_stands_where_as_many_steps_of_grpo_would(methods):
     curve = told(methods)["sft_continued"]["curve"]
     assert curve["rollouts"] == [0, 64] and curve["low"] == [None, None]
     assert curve["cpu_seconds"] is None  # nobody kept it
+
+
+def test_sft_draws_nothing_where_grpo_learns_again_from_what_it_drew(methods):
+    """At step 3 of two rounds a draw GRPO has drawn at steps 0 and 2: 2 · 4 · 8 rollouts."""
+    methods.run("grpo", 0, drawn={"num_iterations": 2})
+    (member,) = lines_of(methods.runs())[1].members
+    assert by_knobs(member, [0, 1, 2, 3]) == [0, 32, 32, 64]
+
+
+def test_sft_for_as_many_tokens_has_no_place_by_rollouts(methods):
+    methods.run("grpo", 0, "sft_continued.match=tokens", match="tokens")
+    curve = told(methods)["sft_continued, equal tokens"]["curve"]
+    assert curve["rollouts"] is None and curve["tokens"] == [0, 2000]
+
+
+def test_a_curve_that_ends_with_its_shortest_seed_says_so(methods):
+    methods.run("riser", 0, probe=(0.4, 0.5, 0.6))
+    methods.run("riser", 1, probe=(0.4, 0.5))
+    methods.run("grpo", 0)
+    methods.run("grpo", 1, probe=())
+    assert notes(methods) == [
+        "riser: its curves end at step 2 of 4, where seed 1 did",
+        "grpo: no curve, as seed 1 did not look at the probe",
+    ]
+
+
+def test_runs_without_a_model_are_named(methods):
+    methods.run("riser", 0)
+    methods.run("riser", 1)
+    (methods.runs()[1].artifact("grpo").folder / "manifest.json").unlink()
+    assert told(methods)["riser"]["seeds"] == [0]
+    (note,) = notes(methods)
+    assert note.startswith("grpo: no model of 1 (") and note.endswith("left out")
 
 
 def test_a_gain_is_paired_with_sft_of_the_same_run_and_means_seeds_per_sample(methods):
@@ -72,15 +112,49 @@ def test_seeds_that_ranked_other_samples_have_the_interval_over_seeds_alone(meth
     gain = told(methods)["grpo"]["gain"]["ndcg@2"]
     assert gain["diff"] == pytest.approx(0.75 * (1 - 0.63093), abs=1e-4)
     assert gain["low"] is gain["p"] is gain["holm"] is None and gain["seeds"][0] is not None
+    assert gain["p_seeds"] is not None and gain["verdict"] == "not tested"
+
+
+def test_a_gain_that_is_not_of_all_seeds_says_so(methods):
+    """SFT's rankings of the second run are gone: its own mean is told, and no gain."""
+    methods.run("grpo", 0)
+    methods.run("grpo", 1, top=1, others=["a", "b"])
+    (methods.runs()[1].ranking("sft").folder / "uni3.parquet").unlink()
+    one = told(methods)["grpo"]
+    assert (one["final"]["ndcg@2"]["n"], one["gain"]["ndcg@2"]["n"]) == (2, 1)
+    assert "grpo: its gain is of 1 of the 2 seeds" in notes(methods)[0]
 
 
 def test_what_chance_allows_to_say():
-    known = {"diff": 0.1, "holm": 0.01, "seeds": [0.05, 0.15]}
+    known = {"diff": 0.1, "holm": 0.01, "holm_seeds": 0.04}
     assert verdict(known) == "above"
-    assert verdict({**known, "diff": -0.1, "seeds": [-0.2, -0.05]}) == "below"
-    assert verdict({**known, "seeds": [-0.01, 0.2]}) == "not distinguishable"
+    assert verdict({**known, "diff": -0.1}) == "below"
+    assert verdict({**known, "holm_seeds": 0.06}) == "not distinguishable"
     assert verdict({**known, "holm": 0.06}) == "not distinguishable"
-    assert verdict({**known, "seeds": [None, None]}) == "above, of one seed"
+    assert verdict({**known, "holm_seeds": None}) == "above, of one seed"
+    assert verdict({**known, "holm": None}) == "not tested"
+
+
+def test_the_p_over_seeds_is_students():
+    """Of 1 and 3: mean 2, s/√n = 1, t = 2; at one degree p = 1 - 2/π · arctan 2 = 0.2952. Of 7, 10
+    and 13: t = 10 / (3/√3), t² = 33.33; at two p = 1 - t/√(2 + t²) = 0.0287.
+    """
+    assert p_over_seeds([1.0, 3.0]) == pytest.approx(0.2952, abs=1e-4)
+    assert p_over_seeds([7.0, 10.0, 13.0]) == pytest.approx(0.0287, abs=1e-4)
+    assert p_over_seeds([-7.0, -10.0, -13.0]) == pytest.approx(0.0287, abs=1e-4)
+    assert (p_over_seeds([0.0, 0.0]), p_over_seeds([2.0, 2.0])) == (1.0, 0.0)
+    assert p_over_seeds([2.0]) is None
+
+
+def test_seeds_are_tested_over_all_lines(methods):
+    """7, 10 and 13 of 20 first: p = 0.0287 by t, its interval above 0; of two lines 0.0574."""
+    for seed, best in enumerate((7, 10, 13)):
+        methods.run("grpo", seed, ranks=[1] * best + [2] * (20 - best))
+    gain = told(methods)["grpo"]["gain"]["ndcg@2"]
+    assert gain["seeds"][0] > 0 and gain["holm"] < 0.05
+    assert gain["p_seeds"] == pytest.approx(0.0287, abs=1e-4)
+    assert gain["holm_seeds"] == pytest.approx(0.0574, abs=1e-4)
+    assert gain["verdict"] == "not distinguishable"
 
 
 def test_groups_are_told_by_step_and_as_a_whole(methods):
@@ -97,6 +171,17 @@ def test_costs_are_shares_of_all_of_the_time(methods):
     methods.run("grpo", 0, took=took)
     assert told(methods)["grpo"]["costs"] == {"rollout": pytest.approx(0.5)}
     assert told(methods)["grpo"]["spent"]["cpu_seconds"]["mean"] == 4.0
+    methods.run("grpo", 1)  # kept no times
+    assert told(methods)["grpo"]["costs"] == {"rollout": pytest.approx(0.5)}
+    assert told(methods)["grpo"]["spent"]["cpu_seconds"]["n"] == 1
+
+
+def test_counts_keep_all_of_their_digits(methods):
+    """Seeds that read 12,345,678 and 12,345,681 tokens: in the mean 12,345,679.5, told as 680."""
+    for seed, tokens in enumerate((12345678, 12345681)):
+        methods.run("grpo", seed, tokens=tokens)
+    data = build(methods.runs(), options(metrics=["ndcg@2"], primary=KEY), "A study")
+    assert data["study"]["lines"][0]["spent"]["tokens"]["mean"] == 12345680
 
 
 def test_runs_without_a_probe_are_no_study_and_too_many_lines_neither(methods, monkeypatch):

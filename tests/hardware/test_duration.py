@@ -25,6 +25,10 @@ def test_steps():
     assert steps_of(stage(None, 400), None) == 400
     assert steps_of(stage(3, None), 100) == 19, "300 rows by 16, the last step not full"
     assert steps_of(stage(3, None), None) is None
+    control = SimpleNamespace(match="tokens", epochs=None, max_steps=400, batch_size=16)
+    assert steps_of(control, 100) is None, "by the tokens that GRPO will have read"
+    control.match = "steps"
+    assert steps_of(control, 100) == 400
 
 
 def test_tokens_of_a_row():

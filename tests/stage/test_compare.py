@@ -143,6 +143,17 @@ def test_algorithms_are_written_into_a_page_with_the_command(tmp_path, capsys):
     assert [one["name"] for one in data["study"]["lines"]] == ["grpo", "riser", "sft_continued"]
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_compared(study, tmp_path):
+    for name in ("page", "page.html", "docs"):
+        with pytest.raises(Refusal, match=r"is not a page of Markdown; name a file that ends in"):
+            compare(study, f"compare.study.page={tmp_path / name}")
+    (page := tmp_path / "page.md").write_text("<!-- study -->\n")
+    one, two = study.launch("one", {"sft": HALF}), study.launch("two", {"sft": BEST})
+    with pytest.raises(Refusal, match=r"with <!-- end of study --> alone: 0"):
+        compare(study, f"compare.study.page={page}", a=one, b=two)
+    assert not (study.folder / "out").exists()
+
+
 def test_a_page_of_algorithms_wants_runs_with_a_probe(study, tmp_path):
     one, two = study.launch("one", {"sft": HALF}), study.launch("two", {"sft": BEST})
     with pytest.raises(Refusal, match=r"none of these runs' GRPO looked at a probe") as told:

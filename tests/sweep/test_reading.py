@@ -113,6 +113,14 @@ def test_what_does_not_run_in_both_worlds_is_refused(more, said):
     assert said in wrong(**more).wrong
 
 
+@pytest.mark.parametrize("name", ["algorithm/policy", "algorithm.policy", "algorithm/shaping"])
+def test_a_part_is_swept_by_compositions_of_its_own(name):
+    refusal = wrong(parameters={name: {"values": ["clip", "cispo"]}})
+    assert f"parameters.{name}: a part" in refusal.wrong
+    assert "conf/algorithm/NAME.yaml" in refusal.do and "algorithm: {values:" in refusal.do
+    parse(tree(parameters={"algorithm.policy.epsilon": {"values": [0.1]}}), "mine.yaml")
+
+
 def test_a_refusal_says_what_to_write():
     assert wrong(parameters={"a": {"values": [None]}}).do == 'write "null"'
     assert "stage=CHOICE into command" in wrong(parameters={"stage": {"value": "sft"}}).do

@@ -85,7 +85,12 @@ def composition(kind, options, words=()):
     """The algorithm of these rollouts that TRL's own trainer has under these options."""
     rollout = next((name for one, name in ROLLOUTS.items() if issubclass(kind, one)), "enumerate")
     base = "exact" if rollout == "exhaust" else "grpo"
-    told = [w for name, value in options.items() for w in WORDS_OF.get(name, {}).get(value, [])]
+    told = [
+        w
+        for name, value in options.items()
+        if name in WORDS_OF
+        for w in WORDS_OF[name].get(value, [])
+    ]
     return config(f"algorithm={base}", f"algorithm/rollout={rollout}", *told, *words).algorithm
 
 

@@ -26,10 +26,9 @@ class Gold(Auxiliary):
     were dropped takes no part.
 
     The gradient by log π_θ is r A^c: about 4 π_θ A_e where π_θ is small, so that an item which the
-    policy finds very improbable gets almost no push; ``group/gold/gradient`` charts its mean.
+    policy finds very improbable gets almost no push; ``auxiliary/gold/gradient`` charts its mean.
     """
 
-    weight: Annotated[float, Field(ge=0)]
     gamma: Annotated[float, Field(ge=0)]
     omega: Literal["uniform_mix", "none"]
     scale: Literal["group", "none"]
@@ -52,9 +51,9 @@ class Gold(Auxiliary):
         tokens = others.mask.sum()
         terms.batch.charts.update(
             {
-                "group/gold/probability": ((probs * others.mask).sum() / tokens).item(),
-                "group/gold/gradient": (pushes.sum() / tokens).item(),
-                "group/gold/advantage": advantage.mean().item(),
+                "auxiliary/gold/probability": ((probs * others.mask).sum() / tokens).item(),
+                "auxiliary/gold/gradient": (pushes.sum() / tokens).item(),
+                "auxiliary/gold/advantage": advantage.mean().item(),
             }
         )
         by = tokens if self.normalise_by == "tokens" else len(others.owner) * terms.longest

@@ -1,7 +1,13 @@
 """A group that missed its target is shown it."""
 
+from typing import TYPE_CHECKING
+
 from mllmrec.algorithm.base import Group
 from mllmrec.algorithm.batch import Batch
+from mllmrec.errors import Refusal
+
+if TYPE_CHECKING:
+    from mllmrec.schema import Config
 
 
 class AddGold(Group):
@@ -15,6 +21,19 @@ class AddGold(Group):
     """
 
     only_if_missed: bool
+
+    def check(self, config: "Config") -> None:
+        """Refuse parts behind it: they might drop the row that it put in."""
+        names = list(config.algorithm.group)
+        place = [part is self for part in config.algorithm.group.values()].index(True)
+        if behind := names[place + 1 :]:
+            order = ",".join([*names[:place], *behind, names[place]])
+            raise Refusal(
+                f"algorithm/group=[{','.join(names)}]: {behind[0]} may drop what "
+                f"{names[place]} puts in",
+                allowed=f"{names[place]} as the last of them",
+                do=f"type 'algorithm/group=[{order}]'",
+            )
 
     def __call__(self, batch: Batch) -> Batch:
         made, put = batch, 0

@@ -1,9 +1,7 @@
 """A wrong answer costs more the more probable it was."""
 
 import math
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from mllmrec.algorithm.base import GroupReward
 from mllmrec.algorithm.batch import Batch, Tokens
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 class Rank(GroupReward):
     """R(i) = 0 for the target, −w_i for any other answer.
 
-        w_i = (1 / log2(ρ_i + 2)) / Σ_j 1 / log2(ρ_j + 2),   j over the G rows of the group
+        w_i = (1 / log2(ρ_i + 2)) / Σ_j 1 / log2(ρ_j + 2),   j over the rows that were drawn
 
     ρ_i from 0 is the place of row i in its group by the sampler's log-probability of the whole
     completion (``Batch.sums``; what is equal goes by its tokens), never by arrival. With
@@ -28,7 +26,6 @@ class Rank(GroupReward):
     .431, together 2.562, and the rewards are −.390, 0, −.195 and −.168.
     """
 
-    weight: Annotated[float, Field(ge=0)]
     zero_if_no_hit: bool
 
     def __call__(self, batch: Batch) -> "Tensor":

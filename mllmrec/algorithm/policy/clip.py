@@ -85,7 +85,9 @@ def by_item(terms: "Terms", logs: "Tensor") -> "Tensor":
     wide = logs.shape[1]
     place = torch.arange(logs.numel()).view(logs.shape)  # where the sum of a token's item is kept
     for row, spans in enumerate(terms.batch.spans):
-        for _, start, stop in spans:
+        for item, start, stop in spans:
+            if item is None:
+                continue
             place[row, start:stop] = row * wide + start
     where = place.flatten().to(logs.device)
     zeros = logs.new_zeros(logs.numel())

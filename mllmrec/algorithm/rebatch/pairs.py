@@ -40,10 +40,10 @@ class Pairs(Rebatch):
         made = batch.take(rows) if rows else batch
         batch.charts.update(
             {
-                "group/pairs/kept": len(made) / len(batch),
-                "group/pairs/without_partner": float(found.left),
-                "group/pairs/without_contrast": float(flat),
-                "group/pairs/none_left": float(not rows),
+                "rebatch/pairs/kept": len(made) / len(batch),
+                "rebatch/pairs/without_partner": float(found.left),
+                "rebatch/pairs/without_contrast": float(flat),
+                "rebatch/pairs/none_left": float(not rows),
             }
         )
         return made

@@ -15,7 +15,7 @@ from mllmrec.seeds import seed_for
 class Shuffle(Rebatch):
     """Advantage-based shuffle: S rounds each draw T pairs without replacement, with chances
 
-        Φ_j = W_j^p / Σ W^p,   W = |A⁺| + |A⁻| (``sum``), or their ``max`` or ``mean``
+        Φ_j = W_j^p / Σ W^p,   W = |A⁺| + |A⁻| (``sum``), or their ``max``
 
     and the step learns from what all rounds drew: a row that two rounds drew counts twice. Pairs
     are those of ``pairs``, which need not have gone before it. Of M pairs S·T are drawn, and M
@@ -24,7 +24,7 @@ class Shuffle(Rebatch):
     are 0 the step stays as it is (our definition).
     """
 
-    weight: Literal["sum", "max", "mean"]
+    weight: Literal["sum", "max"]
     power: Annotated[float, Field(gt=0)]
     rounds: Annotated[int, Field(ge=1)]
     subset: Annotated[int, Field(ge=1)] | None
@@ -41,10 +41,10 @@ class Shuffle(Rebatch):
         made = batch.take([row for j in drawn for row in pairs[j]]) if drawn else batch
         batch.charts.update(
             {
-                "group/shuffle/size": len(made) / len(batch),
-                "group/shuffle/distinct": len(set(drawn)) / max(1, len(pairs)) if drawn else 1.0,
-                "group/shuffle/without_partner": float(found.left if drawn else 0),
-                "group/shuffle/no_weight_at_all": float(not drawn),
+                "rebatch/shuffle/size": len(made) / len(batch),
+                "rebatch/shuffle/distinct": len(set(drawn)) / max(1, len(pairs)) if drawn else 1.0,
+                "rebatch/shuffle/without_partner": float(found.left if drawn else 0),
+                "rebatch/shuffle/no_weight_at_all": float(not drawn),
             }
         )
         return made
@@ -52,7 +52,7 @@ class Shuffle(Rebatch):
     def weigh(self, better: float, worse: float) -> float:
         if self.weight == "max":
             return max(better, worse)
-        return (better + worse) / (2 if self.weight == "mean" else 1)
+        return better + worse
 
     def sizes(self, pairs: int) -> list[int]:
         """How many pairs each round draws."""

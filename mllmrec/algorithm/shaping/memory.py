@@ -50,10 +50,10 @@ class Memory(Shaping):
             likes = likes - batch.mean(likes)[batch.owner]
         batch.charts.update(
             {
-                "group/memory/size": float(len(known)),
-                "group/memory/asked": asked,
-                "group/memory/xi": weight,
-                "group/memory/shift": float((weight * likes).abs().mean()),
+                "shaping/memory/size": float(len(known)),
+                "shaping/memory/asked": asked,
+                "shaping/memory/xi": weight,
+                "shaping/memory/shift": float((weight * likes).abs().mean()),
             }
         )
         state["hits"] = self.grown(batch, known)

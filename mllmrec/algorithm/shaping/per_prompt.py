@@ -45,9 +45,9 @@ class PerPrompt(Shaping):
         moved = batch.total(table.abs().sum(1).to(raw))
         batch.charts.update(
             {
-                "group/per_prompt/alpha": float(alpha[there].mean()),
-                "group/per_prompt/clipped": float((alpha != raw)[there].float().mean()),
-                "group/per_prompt/idle": float((moved == 0)[there].float().mean()),
+                "shaping/per_prompt/alpha": float(alpha[there].mean()),
+                "shaping/per_prompt/clipped": float((alpha != raw)[there].float().mean()),
+                "shaping/per_prompt/idle": float((moved == 0)[there].float().mean()),
             }
         )
         scaled = table * alpha[batch.owner, None].to(table)

@@ -49,15 +49,15 @@ def test_the_formula():
     assert loss == pytest.approx(-sum(pushes) / 4)  # the longest completion has 4 tokens
     assert gradient[0].tolist() == pytest.approx([-push / 4 for push in pushes])
     assert charts == {
-        "group/gold/probability": pytest.approx(0.375),
-        "group/gold/gradient": pytest.approx(sum(pushes) / 2),
-        "group/gold/advantage": pytest.approx(0.75),
+        "auxiliary/gold/probability": pytest.approx(0.375),
+        "auxiliary/gold/gradient": pytest.approx(sum(pushes) / 2),
+        "auxiliary/gold/advantage": pytest.approx(0.75),
     }
 
 
 def test_by_tokens_it_is_their_mean():
     loss, _, charts = loss_of(one(), [[0.5, 0.25]], normalise_by="tokens")
-    assert loss == pytest.approx(-charts["group/gold/gradient"])
+    assert loss == pytest.approx(-charts["auxiliary/gold/gradient"])
 
 
 def test_the_plain_ratio_is_one_at_first_and_then_unbounded():
@@ -77,7 +77,7 @@ def test_the_ratio_is_four_at_most():
 def test_a_very_improbable_answer_gets_almost_no_push(prob):
     _, gradient, charts = loss_of(one(), [[prob]], normalise_by="tokens")
     assert gradient.item() == pytest.approx(-4 * prob * 0.75, rel=5e-3)
-    assert charts["group/gold/gradient"] == pytest.approx(-gradient.item())
+    assert charts["auxiliary/gold/gradient"] == pytest.approx(-gradient.item())
 
 
 def test_what_is_likely_already_is_pushed_less_the_larger_gamma_is():

@@ -24,7 +24,7 @@ def left(found):
 
 
 def told(found):
-    return {name.removeprefix("group/pairs/"): value for name, value in found.charts.items()}
+    return {name.removeprefix("rebatch/pairs/"): value for name, value in found.charts.items()}
 
 
 def test_the_example_of_the_docstring():

@@ -16,5 +16,5 @@ def test_null_is_what_a_decoder_would_do():
 @pytest.mark.parametrize("word", ["constraint=some", "temperature=0", "+top_p=0.9"])
 def test_what_it_cannot_do_is_refused(word):
     path = f"+algorithm.rollout.{word[1:]}" if word[0] == "+" else f"algorithm.rollout.{word}"
-    with pytest.raises(Refusal, match="algorithm.rollout"):
+    with pytest.raises(Refusal, match=r"algorithm\.rollout"):
         config(path)

@@ -70,7 +70,7 @@ def test_the_hits_of_a_step_are_remembered_behind_it():
     state = {}
     made = step("1", ["a"], "b", ["b", "b", "c"], advantages=[1.0, 2.0, 3.0])
     assert part()(made, state).tolist() == [1.0, 2.0, 3.0]
-    assert made.charts["group/memory/asked"] == 0.0
+    assert made.charts["shaping/memory/asked"] == 0.0
     assert state == {"hits": [["1", ["a"], "b"]]}
     part()(step("2", ["a"], "c", ["b", "a"]), state)  # no hit
     assert state == {"hits": [["1", ["a"], "b"]]}
@@ -80,7 +80,7 @@ def test_a_samples_own_hit_is_never_its_memory():
     state = remembering(["1", ["a"], "b"])
     made = step("1", ["a"], "b", ["b", "c"], advantages=[0.25, 0.5])
     assert part()(made, state).tolist() == [0.25, 0.5]
-    assert made.charts["group/memory/asked"] == 0.0
+    assert made.charts["shaping/memory/asked"] == 0.0
     # another's is, and with k = 1 its own, nearer one takes no place from it
     state = remembering(["2", ["c"], "c"], ["1", ["a"], "b"])
     found = part(xi=1.0, k=1)(step("1", ["a"], "b", ["b", "c"]), state)
@@ -101,7 +101,7 @@ def test_the_weight_falls_to_nothing():
         made = step("2", ["a"], "c", ["b", "a"], at=at)
         shifts.append(part(decay="linear")(made, state)[0].item())
     assert shifts == pytest.approx([0.5, 0.3, 0.0])
-    assert made.charts["group/memory/xi"] == 0.0
+    assert made.charts["shaping/memory/xi"] == 0.0
 
 
 def test_advantages_by_token_are_shifted_by_row():

@@ -28,9 +28,9 @@ def test_hardness_is_how_unlike_the_target_the_answers_are():
     found = part("hardness")(made, {})
     assert found.tolist() == pytest.approx([first, -first, 2 * second, -2 * second], abs=1e-6)
     assert made.charts == {
-        "group/per_prompt/alpha": pytest.approx((first + second) / 2, abs=1e-6),
-        "group/per_prompt/clipped": 0.0,
-        "group/per_prompt/idle": 0.0,
+        "shaping/per_prompt/alpha": pytest.approx((first + second) / 2, abs=1e-6),
+        "shaping/per_prompt/clipped": 0.0,
+        "shaping/per_prompt/idle": 0.0,
     }
 
 
@@ -80,8 +80,8 @@ def test_factors_are_clipped_and_groups_without_a_signal_are_charted():
     # σ(½)/σ(0.65) = 0.946, σ(0.8)/σ(0.65) = 1.048
     found = part("hardness", least=0.99, most=2.0)(made, {})
     assert found.tolist() == pytest.approx([0.99, -0.99, 0.0, 0.0], abs=1e-6)
-    assert made.charts["group/per_prompt/clipped"] == 0.5
-    assert made.charts["group/per_prompt/idle"] == 0.5
+    assert made.charts["shaping/per_prompt/clipped"] == 0.5
+    assert made.charts["shaping/per_prompt/idle"] == 0.5
 
 
 def test_advantages_by_token_are_scaled_by_row():
