@@ -39,7 +39,6 @@ def test_the_plain_composition_is_the_default() -> None:
             ["experiment=catalogue", "algorithm=latent_r3", "grpo.beta=0"],
             "algorithm/rollout=latent algorithm.rollout.constraint=null",
         ),
-        (["experiment=catalogue", "algorithm=rank_grpo"], "algorithm/rollout=lists"),
         (  # beams have neither
             ["experiment=published", "algorithm=rere"],
             "algorithm/rollout=beam algorithm.rollout.temperature=1.0 '~algorithm.rollout.top_p'",
@@ -70,8 +69,8 @@ def test_a_part_that_is_the_default_s_too_is_the_experiment_s(files):
             "type 'algorithm/shaping=[memory]'",
         ),
         (
-            "algorithm: {shaping: [memory]}",
-            "knobs belong here",
+            "algorithm: {shaping: memory}",
+            "algorithm.shaping='memory': knobs belong here",
             "type 'algorithm/shaping=[memory]'",
         ),
         ("algorithm: {polcy: {epsilon: 3}}", "algorithm.polcy: no kind", "write policy for polcy"),

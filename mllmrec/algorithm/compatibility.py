@@ -34,8 +34,7 @@ APART: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "rebatch.shuffle",
         ("auxiliary.fail_groups", "auxiliary.gold"),
-        "the one leaves out the groups without a hit, as their advantages are 0, and the other is "
-        "there for them",
+        "the one leaves out groups without a hit, of advantage 0, and the other is there for them",
     ),
     ("rollout.beam", ("group.unique_first",), "beams are distinct, so that nothing is there twice"),
     (
@@ -242,15 +241,14 @@ def check_gold(algorithm: "Algorithm", chosen: dict[str, str]) -> None:
     theirs = [part for part in ("auxiliary.fail_groups", "auxiliary.gold") if part in chosen]
     if pairs and theirs:
         raise Refusal(
-            f"algorithm.rebatch.pairs.cap_contrast=true with {chosen[theirs[0]]}: "
-            "the one drops the groups without a hit, as they have no contrast, and the other is "
-            "there for them",
+            f"algorithm.rebatch.pairs.cap_contrast=true with {chosen[theirs[0]]}: the one drops the "
+            "groups without a hit, as they have no contrast, and the other is there for them",
             allowed="one of the two",
             do="type algorithm.rebatch.pairs.cap_contrast=false, or "
             + without(algorithm, theirs[0]),
         )
     others = ("auxiliary.fail_groups", "auxiliary.gold", "group.add_gold", "group.dynamic")
-    others += ("rebatch.shuffle", *(("rebatch.pairs",) if pairs else ()))
+    others += ("rebatch.shuffle", *(["rebatch.pairs"] if pairs else []))
     other = next((part for part in others if part in chosen), None)
     if other and any(getattr(part, "gold", False) for part in algorithm.auxiliary.values()):
         raise Refusal(

@@ -64,8 +64,10 @@ def study(board: Board, options: Options, primary: str) -> dict[str, Any] | None
 
 def lacking(runs: Sequence[Run]) -> list[str]:
     """Which runs are part of no line, as there is no model of theirs."""
+    idle = [run.name for run in runs if not run.steps]
+    notes = [f"no steps of {listed(idle)}, as yet or at all: left out"] if idle else []
     gone = {label: without_model(runs, label) for label in (GRPO, CONTROL)}
-    return [
+    return notes + [
         f"{label}: no model of {listed(names)} (not trained to its end, or gone since): left out"
         for label, names in gone.items()
         if names

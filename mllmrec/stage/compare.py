@@ -71,9 +71,8 @@ class Compare(Options, Command):
                 do=f"type {WAYS}",
             )
         if (page := self.study.page) and page.is_file():
-            part_of(
-                page.read_text(encoding="utf-8"), page, self.study.name
-            )  # refuses before all else
+            # Bad marks are refused before anything is compared.
+            part_of(page.read_text(encoding="utf-8"), page, self.study.name)
         out = self.out or asked.folder
         data = write(
             found, self, out, store=asked.store, title=self.title or self.named(found), notes=notes

@@ -82,6 +82,8 @@ def test_runs_without_a_model_are_named(methods):
     assert told(methods)["riser"]["seeds"] == [0]
     (note,) = notes(methods)
     assert note.startswith("grpo: no model of 1 (") and note.endswith("left out")
+    methods.made["2"] = methods.write("2", ["algorithm=riser"], "running", {}, [], {})
+    assert notes(methods)[0] == "no steps of 2, as yet or at all: left out"
 
 
 def test_a_gain_is_paired_with_sft_of_the_same_run_and_means_seeds_per_sample(methods):
