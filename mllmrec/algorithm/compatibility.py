@@ -241,8 +241,8 @@ def check_gold(algorithm: "Algorithm", chosen: dict[str, str]) -> None:
     theirs = [part for part in ("auxiliary.fail_groups", "auxiliary.gold") if part in chosen]
     if pairs and theirs:
         raise Refusal(
-            f"algorithm.rebatch.pairs.cap_contrast=true with {chosen[theirs[0]]}: the one drops the "
-            "groups without a hit, as they have no contrast, and the other is there for them",
+            f"algorithm.rebatch.pairs.cap_contrast=true with {chosen[theirs[0]]}: the one drops "
+            "the groups without a hit, as they have no contrast, and the other is there for them",
             allowed="one of the two",
             do="type algorithm.rebatch.pairs.cap_contrast=false, or "
             + without(algorithm, theirs[0]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ class Dynamic(Group):
 
     P(no signal) = (1 − p)^G + p^G for a binary reward of probability p: 0.66 for p = 0.05, G = 8.
     """
+
+    draws_more: ClassVar[bool] = True
 
     max_rounds: Annotated[int, Field(ge=1)]
 
