@@ -247,8 +247,8 @@ def check_gold(algorithm: "Algorithm", chosen: dict[str, str]) -> None:
             do="type algorithm.rebatch.pairs.cap_contrast=false, or "
             + without(algorithm, theirs[0]),
         )
-    others = ("auxiliary.fail_groups", "auxiliary.gold", "group.add_gold", "group.dynamic")
-    others += ("rebatch.shuffle", *(["rebatch.pairs"] if pairs else []))
+    others = ["auxiliary.fail_groups", "auxiliary.gold", "group.add_gold", "group.dynamic"]
+    others += ["rebatch.shuffle", *(["rebatch.pairs"] if pairs else [])]
     other = next((part for part in others if part in chosen), None)
     if other and any(getattr(part, "gold", False) for part in algorithm.auxiliary.values()):
         raise Refusal(

@@ -25,6 +25,9 @@ class Pace:
     source: str
 
 
+FEW = 10  # optimiser steps
+
+
 def steps_of(stage: Any, samples: int | None) -> int | None:
     """Optimiser steps of a stage; None where they hang on what is not known yet.
 
@@ -61,7 +64,8 @@ def pace_of(
 def timed(other: Artifact, step: Step) -> Pace | None:
     """The pace of an earlier artifact, if it trained the same model in steps that can be compared.
 
-    A step of more rows takes as much longer.
+    A step of more rows takes as much longer. Of fewer than ``FEW`` steps loading and the probe take
+    most of the time, and nothing is told by it.
     """
     if not other.is_readable or other.manifest["label"] != step.label:
         return None
@@ -71,7 +75,7 @@ def timed(other: Artifact, step: Step) -> Pace | None:
         return None
     rows = old["knobs"].get("batch_size"), new["knobs"].get("batch_size")
     steps = said["metrics"].get("steps")
-    if not (all(rows) and steps and said["seconds"]):
+    if not (all(rows) and steps and steps >= FEW and said["seconds"]):
         return None
     seconds = said["seconds"] / steps * rows[1] / rows[0]
     return Pace(seconds=seconds, source=f"as {other.id} took")

@@ -179,7 +179,16 @@ class Grpo(Stage, GrpoOptions):
     def check_trainer(self, config: "Config") -> None:
         """Refuse what the trainer would not heed, and what a resumed run could not repeat."""
         own = [name for name in self.trainer_args if name.startswith(("vllm_", "sapo_", "vespo_"))]
-        idle = (*IDLE, *LOSS, *(() if self.vllm else (*WRITING, *LOGGING, *own)))
+        idle = (*IDLE, *(() if self.vllm else (*WRITING, *LOGGING, *own)))
+        check_trainer_args(self.name, self.trainer_args, (), type(self).model_fields)
+        if found := sorted({*self.trainer_args} & {*LOSS}):
+            raise Refusal(
+                f"grpo.trainer_args.{found[0]}: it would have no effect, as the loss is made "
+                "of the parts of algorithm=",
+                allowed="algorithm=NAME, its parts, and their knobs",
+                do="leave it out, and type algorithm=dr_grpo, algorithm/policy=cispo or "
+                "algorithm.policy.epsilon_high=0.28, for example",
+            )
         check_trainer_args(self.name, self.trainer_args, idle)
         if self.lora.dropout:
             raise Refusal(

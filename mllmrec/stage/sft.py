@@ -47,7 +47,7 @@ class Sft(Stage, SftOptions):
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
-        check_trainer_args(self.name, self.trainer_args, IDLE)
+        check_trainer_args(self.name, self.trainer_args, IDLE, type(self).model_fields)
 
     def effective(self, config: "Config") -> dict[str, Any]:
         if self.adopt:
@@ -98,7 +98,7 @@ class SftContinued(Stage, SftOptions):
 
     def check(self, config: "Config") -> None:
         check_probe(self, config)
-        check_trainer_args(self.name, self.trainer_args, IDLE)
+        check_trainer_args(self.name, self.trainer_args, IDLE, type(self).model_fields)
 
     def check_typed(self, names: frozenset[str]) -> None:
         if self.match == "tokens" and (idle := sorted(names & {"max_steps", "epochs"})):

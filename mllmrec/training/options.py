@@ -121,12 +121,20 @@ class GrpoOptions(Optimisation):
     probe: ProbeOptions | None
 
 
-def check_trainer_args(label: str, asked: Iterable[str], idle: Collection[str]) -> None:
+def check_trainer_args(
+    label: str, asked: Iterable[str], idle: Collection[str], own: Collection[str] = ()
+) -> None:
     """Refuse fields that TRL would take and this trainer would not heed.
 
     Raises:
-        Refusal: one of ``asked`` is among ``idle``.
+        Refusal: one of ``asked`` is among ``idle``, or a knob of the stage's ``own``.
     """
+    if found := sorted(set(asked) & set(own)):
+        raise Refusal(
+            f"{label}.trainer_args: {', '.join(found)} would be told twice",
+            allowed=f"fields of TRL's config that are no knobs of {label}",
+            do=f"type {label}.{found[0]}=VALUE, and leave it out of {label}.trainer_args",
+        )
     if found := sorted(set(asked) & set(idle)):
         raise Refusal(
             f"{label}.trainer_args: {', '.join(found)} would have no effect",

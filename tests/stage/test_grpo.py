@@ -58,8 +58,10 @@ def test_vllm_writes_free_answers_alone(words):
     [
         (["+grpo.trainer_args.entropy_coef=0.1"], "entropy_coef would have no effect"),
         (["+grpo.trainer_args.min_p=0.1"], "min_p would have no effect"),
-        (["+grpo.trainer_args.delta=1.5"], "delta would have no effect"),
-        (["+grpo.trainer_args.loss_type=dapo"], "loss_type would have no effect"),
+        (["+grpo.trainer_args.delta=1.5"], "delta: it would have no effect"),
+        (["+grpo.trainer_args.loss_type=dapo"], "loss_type: it would have no effect"),
+        (["+grpo.trainer_args.beta=0.9"], "beta would be told twice.*type grpo.beta=VALUE"),
+        (["+grpo.trainer_args.num_generations=4"], "num_generations would be told twice"),
         (["grpo.num_iterations=2"], "save_steps=15: a generation is used for 2"),
         (["grpo.lora.dropout=0.1"], "trains without dropout"),
         (["grpo.vllm=true", "algorithm/rollout=sample"], "the embeddings of item tokens"),
