@@ -277,28 +277,28 @@ def test_what_deserves_a_word(words, said):
     ("words", "told"),
     [
         (
-            ("algorithm=grpo", "grpo.vllm=true", "prepare.train_protocol=full")
-            + ("algorithm/rollout=sample", "grpo.lora.item_rows=false"),
+            "algorithm=grpo grpo.vllm=true prepare.train_protocol=full "
+            "algorithm/rollout=sample grpo.lora.item_rows=false",
             "vLLM does not know",
         ),
-        (("algorithm=preference", "algorithm/group=[]", "reward=[]"), "nothing is paid"),
+        ("algorithm=preference reward=[]", "nothing is paid"),
         (
-            ("algorithm/kl=synced", "grpo.num_iterations=2", "grpo.save_steps=30"),
+            "algorithm/kl=synced grpo.num_iterations=2 grpo.save_steps=30",
             "replaced where rollouts",
         ),
-        (("algorithm=riser", "algorithm.auxiliary.fail_groups.weight=-1"), "greater than 0"),
-        (("algorithm/group=[unique_first,add_gold]",), None),
+        ("algorithm=riser algorithm.auxiliary.fail_groups.weight=-1", "greater than 0"),
+        ("algorithm/group=[unique_first,add_gold]", None),
         (
-            ("algorithm=shuffle_r1", "algorithm/auxiliary=[preference]")
-            + ("algorithm.auxiliary.preference.gold=true",),
+            "algorithm=shuffle_r1 algorithm/auxiliary=[preference] "
+            "algorithm.auxiliary.preference.gold=true",
             "groups without a hit",
         ),
     ],
 )
 def test_what_would_learn_nothing_or_another_thing(words, told):
     if told is None:
-        compose_typed("stage=grpo", *words)
+        compose_typed("stage=grpo", *words.split())
         return
     with pytest.raises(Refusal) as refusal:
-        compose_typed("stage=grpo", *words)
+        compose_typed("stage=grpo", *words.split())
     assert told in str(refusal.value)
