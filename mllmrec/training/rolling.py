@@ -222,6 +222,7 @@ class Rolling(Trainer):
         """Means of each reward, and of prompts with a rationale and of those without."""
         for place, name in enumerate(self.reward_func_names):
             self.chart(f"rewards/{name}/mean", self.average(batch, table[:, place].nan_to_num()))
+            self.chart(f"rewards/{name}/std", table[:, place].std() if len(batch) > 1 else 0.0)
         self.chart("reward", self.average(batch, batch.rewards))
         self.chart("reward_std", batch.rewards.std() if len(batch) > 1 else 0.0)
         hinted = torch.tensor([bool(row.get("hinted")) for row in rows])
