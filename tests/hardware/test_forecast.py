@@ -134,9 +134,10 @@ def test_the_plan_tells_it_and_the_run_says_it_before_each_stage(tmp_path):
     assert plan.returncode == 0, plan.stderr
     assert "\npretrain: at most about " in plan.stdout and "\nsft: at most about " in plan.stdout
     assert not (tmp_path / "artifacts").exists()
-    done = launch(*words, cwd=tmp_path)
+    enough = (*words, "sft.max_steps=10")  # of fewer steps nothing is told
+    done = launch(*enough, cwd=tmp_path)
     lines = done.stdout.splitlines()
     (at,) = [n for n, line in enumerate(lines) if "sft" in line and "at most about" in line]
     assert ": build (" in lines[at - 1] and "done in" in "".join(lines[at + 1 :])
-    again = launch(*words, "sft.learning_rate=0.002", "plan_only=true", cwd=tmp_path)
+    again = launch(*enough, "sft.learning_rate=0.002", "plan_only=true", cwd=tmp_path)
     assert " took)" in again.stdout, "the first run has told the pace"
