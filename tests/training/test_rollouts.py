@@ -16,6 +16,7 @@ from mllmrec.scoring.decode import sample
 from mllmrec.scoring.packed import log_choice, token_logps
 from mllmrec.scoring.trie import pack
 from mllmrec.training.exact import Exhausting
+from mllmrec.training.grpo_trainer import Trainer
 from mllmrec.training.known import Known
 from mllmrec.training.reference import ReferenceScores
 from mllmrec.training.rollouts import Beaming, Enumerating, Sampling
@@ -132,7 +133,8 @@ def trainer_of(
             r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"
         ),
     )
-    if kind is not GRPOTrainer and not issubclass(kind, Stock):
+    made.answers, made.tokens_per_batch = answers, budget
+    if not issubclass(kind, Stock):
         known = Known(answers, model.get_input_embeddings().weight)
         made.compose(composition(kind, options, words), known, hear, budget)
     made.prompts = {row["sample_id"]: row["prompt_ids"] for row in rows}
@@ -165,8 +167,9 @@ def fixed(rows, answers):
 
 def drawing(kind, groups):
     """A kind of trainer whose draws are these; what is sampled first is put among them."""
-    if kind is GRPOTrainer:
-        return type("Stock", (Stock,), {"groups": groups})
+    if kind in (GRPOTrainer, Trainer):  # with vLLM ours takes TRL's own step, but for the scores
+        bases = (Stock,) if kind is GRPOTrainer else (Stock, Trainer)
+        return type("Stock", bases, {"groups": groups})
 
     class Ours(kind):
         def roll(self, samples, draws):
@@ -193,6 +196,8 @@ def charts(trainer):
     [
         (Enumerating, 9999, {}),
         (Enumerating, 60, {}),
+        (Trainer, 60, {"loss_type": "dapo"}),
+        slow(Trainer, 9999, {"loss_type": "dr_grpo", "scale_rewards": "none"}),
         (Sampling, 60, {}),
         slow(Sampling, 9999, {"temperature": 0.7}),
         slow(Enumerating, 60, {"loss_type": "grpo"}),
