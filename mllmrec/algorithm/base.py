@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from mllmrec.algorithm import compatibility
 from mllmrec.algorithm.batch import Batch, Context, Rows, Sample, Terms, Tokens
+from mllmrec.errors import Refusal
 from mllmrec.schema import Model
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mllmrec.schema import Config
 
 Constraint = Literal["token", "sequence"]
+Place = tuple[Literal["first", "last"], str]
 State = dict[str, Any]  # what a part remembers: JSON, as it goes into every checkpoint
 
 
@@ -68,10 +70,27 @@ class GroupReward(Model):
 class Group(Model):
     """Changes which rows are in the groups, before advantages are taken.
 
-    ``draws_more``: whether it may ask for other prompts (``Context.more``).
+    ``draws_more``: whether it may ask for other prompts (``Context.more``). ``place``: where it has
+    to stand among several, and why.
     """
 
     draws_more: ClassVar[bool] = False
+    place: ClassVar[Place | None] = None
+
+    def check(self, config: "Config") -> None:
+        if self.place is None:
+            return
+        where, why = self.place
+        names = list(config.algorithm.group)
+        own = next(name for name, part in config.algorithm.group.items() if part is self)
+        others = [name for name in names if name != own]
+        order = [own, *others] if where == "first" else [*others, own]
+        if names != order:
+            raise Refusal(
+                f"algorithm/group=[{','.join(names)}]: {own} {why.format(others=others[0])}",
+                allowed=f"{own} as the {where} of them",
+                do=f"type 'algorithm/group=[{','.join(order)}]'",
+            )
 
     def drawn(self, wanted: int) -> int:
         """How many rollouts of a prompt are to be drawn where ``wanted`` are to be left."""

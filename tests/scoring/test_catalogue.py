@@ -9,14 +9,9 @@ from mllmrec.scoring import catalogue
 from mllmrec.scoring.catalogue import catalogue_logps, forest
 from mllmrec.scoring.choosers import leaves_of, pruned, tree
 from mllmrec.scoring.decode import searched
-from tests.plain import EOS, VOCAB, plain, ragged, sharp_model
+from tests.plain import EOS, VOCAB, plain, ragged
 
 BUDGET = 100_000
-
-
-@pytest.fixture(scope="module")
-def model():
-    return sharp_model()
 
 
 def answers_of(seed, count=60):

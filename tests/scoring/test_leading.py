@@ -10,20 +10,7 @@ from mllmrec.scoring.choosers import pruned, tree
 from mllmrec.scoring.leading import leading
 from mllmrec.scoring.packed import answer_logps, log_choice, per_answer, token_logps
 from mllmrec.scoring.trie import pack
-from tests.plain import EOS, eager, gradient_of, ragged, sharp_model
-
-
-@pytest.fixture(scope="module")
-def model():
-    return sharp_model()
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from tests.plain import EOS, eager, gradient_of, ragged
 
 
 def distinct(seed):

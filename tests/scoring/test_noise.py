@@ -10,14 +10,9 @@ from mllmrec.scoring.book import book_of, pairs_in
 from mllmrec.scoring.noise import Noise, Tried, tried
 from mllmrec.scoring.packed import token_logps
 from mllmrec.scoring.trie import pack
-from tests.plain import EOS, eager, gradient_of, sharp_model
+from tests.plain import EOS, eager, gradient_of
 
 PROMPT, ANSWER, OTHER = [4, 9, 3], (5, 6, EOS), (7, EOS)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return sharp_model()
 
 
 def shifted(model, prompt, answer, shift):

@@ -23,20 +23,7 @@ from mllmrec.scoring import packed
 from mllmrec.scoring.attention import NAME
 from mllmrec.scoring.packed import answer_logps, batches, log_choice, token_logps
 from mllmrec.scoring.trie import pack
-from tests.plain import EOS, VOCAB, by_itself, eager, gradient_of, plain, ragged, sharp_model
-
-
-@pytest.fixture(scope="module")
-def model():
-    return sharp_model()
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from tests.plain import EOS, VOCAB, by_itself, eager, gradient_of, plain, ragged
 
 
 def assert_close(found, expected):

@@ -1,13 +1,9 @@
 """A group that missed its target is shown it."""
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
-from mllmrec.algorithm.base import Group
+from mllmrec.algorithm.base import Group, Place
 from mllmrec.algorithm.batch import Batch
-from mllmrec.errors import Refusal
-
-if TYPE_CHECKING:
-    from mllmrec.schema import Config
 
 
 class AddGold(Group):
@@ -20,20 +16,9 @@ class AddGold(Group):
     before that).
     """
 
-    only_if_missed: bool
+    place: ClassVar[Place] = ("last", "puts in a row that {others} might drop")
 
-    def check(self, config: "Config") -> None:
-        """Refuse parts behind it: they might drop the row that it put in."""
-        names = list(config.algorithm.group)
-        place = [part is self for part in config.algorithm.group.values()].index(True)
-        if behind := names[place + 1 :]:
-            order = ",".join([*names[:place], *behind, names[place]])
-            raise Refusal(
-                f"algorithm/group=[{','.join(names)}]: {behind[0]} may drop what "
-                f"{names[place]} puts in",
-                allowed=f"{names[place]} as the last of them",
-                do=f"type 'algorithm/group=[{order}]'",
-            )
+    only_if_missed: bool
 
     def __call__(self, batch: Batch) -> Batch:
         made, put = batch, 0

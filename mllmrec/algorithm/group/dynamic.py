@@ -2,16 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from mllmrec.algorithm.base import Group
+from mllmrec.algorithm.base import Group, Place
 from mllmrec.algorithm.batch import Batch, joined
-from mllmrec.errors import Refusal
-
-if TYPE_CHECKING:
-    from mllmrec.schema import Config
 
 
 class Dynamic(Group):
@@ -26,22 +22,9 @@ class Dynamic(Group):
     """
 
     draws_more: ClassVar[bool] = True
+    place: ClassVar[Place] = ("first", "draws prompts that have not gone through {others}")
 
     max_rounds: Annotated[int, Field(ge=1)]
-
-    def check(self, config: "Config") -> None:
-        """Refuse other group parts before it: what it draws would not have gone through them."""
-        parts = config.algorithm.group
-        names = list(parts)
-        place = next(n for n, part in enumerate(parts.values()) if part is self)
-        if place:
-            order = [names[place], *names[:place], *names[place + 1 :]]
-            raise Refusal(
-                f"algorithm/group=[{','.join(names)}]: {names[place]} draws prompts that have not "
-                f"gone through {names[0]}",
-                allowed=f"{names[place]} as the first of them",
-                do=f"type 'algorithm/group=[{','.join(order)}]'",
-            )
 
     def __call__(self, batch: Batch) -> Batch:
         wanted = drawn = len(batch.samples)
