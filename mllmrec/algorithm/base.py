@@ -150,6 +150,11 @@ class Kl(Model):
 class PolicyLoss(Model):
     """The loss of the rollouts, with its KL term."""
 
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it looks at the reference's scores, whatever β is."""
+        return False
+
     def __call__(self, terms: Terms) -> "Tensor":
         """A scalar with gradients."""
         raise NotImplementedError
@@ -163,7 +168,11 @@ class Auxiliary(Model):
     """A loss beside the policy's, of rows and of other completions; added times ``weight``."""
 
     weight: Annotated[float, Field(gt=0)]
-    needs_reference: ClassVar[bool] = False
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it looks at the reference's scores, whatever β is."""
+        return False
 
     def others(self, batch: Batch) -> Sequence[tuple[int, Tokens]]:
         """Completions beside the rows that it wants scored: of which prompt, and their tokens."""
@@ -206,6 +215,12 @@ class Algorithm(Model):
             named = part if isinstance(part, Mapping) else None
             found |= {name: part} if named is None else {f"{name}.{n}": p for n, p in named.items()}
         return found
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a part other than the KL term looks at the reference's scores."""
+        others = any(part.needs_reference for part in self.auxiliary.values())
+        return self.policy.needs_reference or others
 
     def knobs(self) -> dict[str, Any]:
         """Of every part, in order: that of two group parts can change the result."""

@@ -217,7 +217,7 @@ def check_knobs(algorithm: "Algorithm", config: "Config", chosen: dict[str, str]
             allowed="1, or a rollout that draws",
             do="type grpo.num_iterations=1, or algorithm=grpo",
         )
-    if "kl.synced" in chosen and not (stage.beta or wants_reference(algorithm)):
+    if "kl.synced" in chosen and not (stage.beta or algorithm.needs_reference):
         raise Refusal(
             "algorithm/kl=synced with grpo.beta=0: nothing is held against the reference",
             allowed="grpo.beta above 0",
@@ -257,11 +257,6 @@ def check_gold(algorithm: "Algorithm", chosen: dict[str, str]) -> None:
             allowed="one of the two",
             do=f"type algorithm.auxiliary.preference.gold=false, or {without(algorithm, other)}",
         )
-
-
-def wants_reference(algorithm: "Algorithm") -> bool:
-    """Whether a part other than the KL term looks at the reference."""
-    return any(getattr(part, "needs_reference", False) for part in algorithm.parts.values())
 
 
 def check_vllm(algorithm: "Algorithm") -> None:

@@ -115,8 +115,7 @@ class Composed(Rolling):
 
     @property
     def needs_reference(self) -> bool:
-        parts = [self.algorithm.policy, *self.algorithm.auxiliary.values()]
-        return bool(self.beta) or any(getattr(part, "needs_reference", False) for part in parts)
+        return bool(self.beta) or self.algorithm.needs_reference
 
     def pairs(self, batch: Batch, others: Mapping[str, Sequence[tuple[int, Tokens]]]) -> list[Pair]:
         prompts = [sample.prompt for sample in batch.samples]

@@ -37,7 +37,7 @@ class FailGroups(Auxiliary):
     normalise: Divisor
 
     @property
-    def needs_reference(self) -> bool:  # type: ignore[override]
+    def needs_reference(self) -> bool:
         return self.loss == "dpo"
 
     def knobs(self) -> dict[str, Any]:

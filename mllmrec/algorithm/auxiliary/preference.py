@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -22,10 +22,12 @@ class Preference(Auxiliary):
     that was drawn twice counts twice. DPO, arXiv 2305.18290; on groups as in ICPRL, 2602.08244.
     """
 
-    needs_reference: ClassVar[bool] = True
-
     beta: Annotated[float, Field(gt=0)]
     gold: bool
+
+    @property
+    def needs_reference(self) -> bool:
+        return True
 
     def others(self, batch: Batch) -> Sequence[tuple[int, Tokens]]:
         if not self.gold:
